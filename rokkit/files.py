@@ -1,0 +1,104 @@
+"""Writing without halves: everything is written aside and renamed when it is whole.
+
+A reader therefore sees the old artefact or the new one, never a piece of either, whatever
+interrupts the writer: an exception, a full disk, a kill.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rokkit.errors import ArtefactError
+from rokkit.paths import shown
+
+
+@contextlib.contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path`; rename it onto `path` if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    draft = Path(name)
+    try:
+        yield draft
+        os.chmod(draft, 0o644)
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_aside(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` if the block succeeds.
+
+    Names are made of what the content depends on, so if `path` exists by then it is an equal
+    twin: the first writer wins and the draft is dropped.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield draft
+        os.chmod(draft, 0o755)
+        try:
+            os.rename(draft, path)
+        except OSError:
+            # A non-empty target is refused: another process finished the same work first.
+            if not path.is_dir():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` in one piece."""
+    with aside(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented, key-sorted JSON in one piece. NaN is refused."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; ArtefactError that names the file if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtefactError(f"{shown(path)} is missing. Remove its folder and run again.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtefactError(
+            f"{shown(path)} is damaged ({error}). Remove its folder and run again."
+        ) from None
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write one `.npy` in one piece."""
+    with aside(path) as draft, draft.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def load_array(path: Path, *, mmap: bool = True) -> NDArray[Any]:
+    """Read one `.npy`, memory-mapped by default; ArtefactError if missing or truncated."""
+    try:
+        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise ArtefactError(f"{shown(path)} is missing. Remove its folder and run again.") from None
+    except (ValueError, EOFError, OSError) as error:
+        # A zero-row array cannot be mapped; read it whole.
+        with contextlib.suppress(ValueError, EOFError, OSError):
+            array = np.load(path, allow_pickle=False)
+            if array.size == 0:
+                return array
+        raise ArtefactError(
+            f"{shown(path)} is truncated or damaged ({error}). Remove its folder and run again."
+        ) from None
