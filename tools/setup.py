@@ -22,7 +22,7 @@ UV = "uv==0.13.9"
 
 def main() -> int:
     """Make or update the environment; 0 if it is usable afterwards."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - run by whatever Python the user has
         print(
             f"rokkit needs Python 3.11 or newer; this is {sys.version.split()[0]}. "
             "Name another one: make setup PYTHON=python3.11"
