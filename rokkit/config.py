@@ -1,6 +1,7 @@
 """Settings are frozen dataclasses; this module fills them from plain mappings, strictly."""
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -89,8 +90,25 @@ def options(pairs: Sequence[str], *, where: str) -> dict[str, Any]:
             raise ConfigError(f"{where}: {pair!r} is not an option; write it as key=value.")
         if key.strip() in found:
             raise ConfigError(f"{where}: {key.strip()!r} is given twice.")
-        found[key.strip()] = yaml.safe_load(text)
+        found[key.strip()] = read_yaml(text)
     return found
+
+
+def read_yaml(text: str) -> Any:
+    """The value of a YAML text; 1e-3 is a number, which YAML 1.1 takes for a text.
+
+    yaml.YAMLError if it cannot be read.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """PyYAML's safe loader, with the numbers people write."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def require(ok: bool, name: str, value: Any, expected: str) -> None:

@@ -23,6 +23,10 @@ class ArtefactError(RokkitError):
     """A file that rokkit wrote and that is now missing, truncated or not what it should be."""
 
 
+class TrainingError(RokkitError):
+    """A training that cannot go on, such as one whose loss is no longer a number."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Message for a name that is not among `known`, with the nearest one that is."""
     names = sorted(known)

@@ -5,6 +5,7 @@ interrupts the writer: an exception, a full disk, a kill.
 """
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -21,18 +22,36 @@ from rokkit.paths import shown
 
 
 @contextlib.contextmanager
+def explain_full_disk(path: Path) -> Iterator[None]:
+    """Turn the many faces of a full disk into one ArtefactError that names what was written."""
+    try:
+        yield
+    except OSError as error:
+        # NumPy reports a short write of an array without an error number.
+        short = error.errno is None and "requested and" in str(error)
+        if not short and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ArtefactError(
+            f"no space left while writing {shown(path)}; nothing of it was kept and what was "
+            "there before is untouched. Free some space on that disk, or move the folder with "
+            "ROKKIT_DATA or ROKKIT_RUNS, and run again."
+        ) from error
+
+
+@contextlib.contextmanager
 def aside(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`; rename it onto `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    draft = Path(name)
-    try:
-        yield draft
-        os.chmod(draft, 0o644)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with explain_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        draft = Path(name)
+        try:
+            yield draft
+            os.chmod(draft, 0o644)
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -42,19 +61,20 @@ def folder_aside(path: Path) -> Iterator[Path]:
     Names are made of what the content depends on, so if `path` exists by then it is an equal
     twin: the first writer wins and the draft is dropped.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        yield draft
-        os.chmod(draft, 0o755)
+    with explain_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         try:
-            os.rename(draft, path)
-        except OSError:
-            # A non-empty target is refused: another process finished the same work first.
-            if not path.is_dir():
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            yield draft
+            os.chmod(draft, 0o755)
+            try:
+                os.rename(draft, path)
+            except OSError:
+                # A non-empty target is refused: another process finished the same work first.
+                if not path.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -82,7 +102,7 @@ def read_json(path: Path) -> Any:
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write one `.npy` in one piece."""
+    """Write one `.npy` in one piece. ArtefactError if the disk is full, as for all writers here."""
     with aside(path) as draft, draft.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
 
@@ -90,7 +110,8 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 def load_array(path: Path, *, mmap: bool = True) -> NDArray[Any]:
     """Read one `.npy`, memory-mapped by default; ArtefactError if missing or truncated."""
     try:
-        return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
+        return array
     except FileNotFoundError:
         raise ArtefactError(f"{shown(path)} is missing. Remove its folder and run again.") from None
     except (ValueError, EOFError, OSError) as error:

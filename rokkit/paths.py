@@ -39,6 +39,11 @@ def figures_root() -> Path:
     return Path(os.environ.get("ROKKIT_FIGURES") or root() / "figures")
 
 
+def executed_root() -> Path:
+    """Executed notebooks. `ROKKIT_EXECUTED`, else `<root>/executed`."""
+    return Path(os.environ.get("ROKKIT_EXECUTED") or root() / "executed")
+
+
 def shown(path: Path) -> str:
     """A path as a person reads it: relative to the project where it lies in it."""
     try:

@@ -1,6 +1,7 @@
 """What a model sees of B samples at once."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -34,10 +35,12 @@ class Batch:
 
     def take(self, rows: Int[Tensor, "n"] | slice) -> "Batch":
         """The samples at `rows`."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: None if v is None else v[rows] for name, v in held.items()})
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in held.items()}
+        return Batch(**taken)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same samples on `device`."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: None if v is None else v.to(device) for name, v in held.items()})
+        held: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {k: None if v is None else v.to(device) for k, v in held.items()}
+        return Batch(**moved)

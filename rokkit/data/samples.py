@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from rokkit.data.raw_values import read_values
 from rokkit.data.schema import Schema
-from rokkit.errors import ArtefactError, unknown_name
+from rokkit.errors import ArtefactError, DataError, RokkitError, unknown_name
 from rokkit.files import load_array, read_json, save_array, write_json
 from rokkit.paths import shown
 
@@ -39,6 +41,24 @@ class History:
         """[n, C]: the behaviours of the 0-based `user`."""
         return self.rows[self.offsets[user] : self.offsets[user + 1]]
 
+    def check(self, schema: Schema) -> None:
+        """Raise DataError unless there is one slice per user and ids fit the item fields."""
+        users, columns = schema.user_field.size, schema.item_columns
+        if (
+            self.offsets.shape != (users + 1,)
+            or self.rows.shape != (self.offsets[-1], len(columns))
+            or self.offsets[0] != 0
+            or (np.diff(self.offsets) < 0).any()
+        ):
+            raise DataError(
+                f"the history has {len(self.offsets)} offsets and rows of shape {self.rows.shape}; "
+                f"they do not fit {users} users and {len(columns)} item fields."
+            )
+        for place, column in enumerate(columns):
+            f, ids = schema.fields[column], self.rows[:, place]
+            if ((ids < f.offset) | (ids >= f.stop)).any():
+                raise DataError(f"the history holds ids outside field {f.name!r}.")
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -66,6 +86,18 @@ class Samples:
         schema = self.schema
         return x[:, schema.user_column].astype(np.int64) - schema.user_field.offset
 
+    @property
+    def item_tuples(self) -> NDArray[np.int32]:
+        """[M, C]: every item tuple that occurs in the log, ascending; negatives are drawn here."""
+        return load_array(self.folder / "item_tuples.npy")
+
+    def raw(self, x: NDArray[np.int32]) -> pd.DataFrame:
+        """The rows `x` [N, F] as a person reads them: raw values as texts, null where missing."""
+        values = read_values(self.folder)
+        return pd.DataFrame(
+            {f.name: values.reindex(x[:, i]).to_numpy() for i, f in enumerate(self.schema.fields)}
+        )
+
 
 def write_samples(
     folder: Path,
@@ -87,18 +119,51 @@ def write_samples(
 
 
 def read_samples(folder: Path) -> Samples:
-    """Open a samples folder; ArtefactError that names the file if any is missing or truncated."""
-    schema = Schema.from_dict(read_json(folder / "schema.json"))
-    card = read_json(folder / "card.json")
-    found = {}
-    for name in PARTS:
-        x, y, time = (load_array(folder / f"{name}_{k}.npy") for k in ("x", "y", "time"))
-        if not len(x) == len(y) == len(time):
-            raise ArtefactError(
-                f"{shown(folder)}: part {name!r} has {len(x)} rows, {len(y)} labels and "
-                f"{len(time)} times. Remove the folder and build again."
-            )
-        found[name] = Part(x, y, time)
-    offsets = load_array(folder / "history_offsets.npy")
-    history = History(offsets, load_array(folder / "history_rows.npy"))
-    return Samples(schema, *(found[p] for p in PARTS), history, card, card["fingerprint"], folder)
+    """Open a samples folder.
+
+    ArtefactError that names the file or part if any is missing, truncated or does not fit the
+    others: shapes, id ranges and history offsets are looked at, so a damaged id never reaches an
+    embedding table.
+    """
+    try:
+        schema = Schema.from_dict(read_json(folder / "schema.json"))
+        card = read_json(folder / "card.json")
+        found = {name: _read_part(folder, name, schema) for name in PARTS}
+        history = _read_history(folder, schema)
+        fingerprint = str(card["fingerprint"])
+    except ArtefactError:
+        raise
+    except (RokkitError, KeyError, TypeError) as error:
+        raise ArtefactError(
+            f"{shown(folder)} is damaged ({error}). Remove the folder and build again."
+        ) from None
+    return Samples(
+        schema=schema,
+        pool=found["pool"],
+        train=found["train"],
+        val=found["val"],
+        test=found["test"],
+        history=history,
+        card=card,
+        fingerprint=fingerprint,
+        folder=folder,
+    )
+
+
+def _read_part(folder: Path, name: str, schema: Schema) -> Part:
+    x, y, time = (load_array(folder / f"{name}_{k}.npy") for k in ("x", "y", "time"))
+    if not len(x) == len(y) == len(time):
+        raise ArtefactError(
+            f"{shown(folder)}: part {name!r} has {len(x)} rows, {len(y)} labels and "
+            f"{len(time)} times. Remove the folder and build again."
+        )
+    schema.check_ids(x, f"part {name!r}")
+    return Part(x, y, time)
+
+
+def _read_history(folder: Path, schema: Schema) -> History:
+    history = History(
+        load_array(folder / "history_offsets.npy"), load_array(folder / "history_rows.npy")
+    )
+    history.check(schema)
+    return history

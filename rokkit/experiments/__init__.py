@@ -1,1 +1,78 @@
-""""""
+"""Runs and what is made of them: specs, folders, published numbers, tables, figures."""
+
+from rokkit.experiments.data_table import (
+    cuts,
+    data_table,
+    events_frame,
+    history_frame,
+    long_tail_frame,
+    parts_table,
+)
+from rokkit.experiments.failure import RunError, RunFailure
+from rokkit.experiments.figures import (
+    SavedFigure,
+    construction_figure,
+    curves_figure,
+    events_figure,
+    history_figure,
+    long_tail_figure,
+    metric_figure,
+    save_figure,
+)
+from rokkit.experiments.overall import (
+    comparison,
+    comparisons_table,
+    curves_frame,
+    overall_frame,
+    overall_table,
+)
+from rokkit.experiments.report import Report
+from rokkit.experiments.runs import Planned, Runs
+from rokkit.experiments.settings import Settings
+from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
+from rokkit.experiments.status import RunEvent, Standing, standings
+from rokkit.experiments.systems import SystemRun, run_specs, system_name, system_spec
+from rokkit.experiments.tables import Table, read_table, save_table
+
+__all__ = [
+    "DataSpec",
+    "KnowledgeSpec",
+    "ModelSpec",
+    "Planned",
+    "Report",
+    "RetrievalSpec",
+    "RunError",
+    "RunEvent",
+    "RunFailure",
+    "RunSpec",
+    "Runs",
+    "SavedFigure",
+    "Settings",
+    "Standing",
+    "SystemRun",
+    "Table",
+    "comparison",
+    "comparisons_table",
+    "construction_figure",
+    "curves_figure",
+    "curves_frame",
+    "cuts",
+    "data_table",
+    "events_figure",
+    "events_frame",
+    "history_figure",
+    "history_frame",
+    "long_tail_figure",
+    "long_tail_frame",
+    "metric_figure",
+    "overall_frame",
+    "overall_table",
+    "parts_table",
+    "read_table",
+    "run_specs",
+    "save_figure",
+    "save_table",
+    "standings",
+    "system_name",
+    "system_spec",
+]

@@ -1,0 +1,57 @@
+"""What several commands share."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def command(
+    commands: Any, name: str, run: Run | None, *, about: str, examples: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """Declare the command `name`; `run` takes the arguments and gives the exit code."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=about[0].upper() + about[1:] + ".",
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if run is not None:
+        parser.set_defaults(run=run)
+    return parser
+
+
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """`--params` and `-p`, of the commands that take a study's parameters."""
+    parser.add_argument(
+        "--params", metavar="FILE", help="flat YAML of parameters, such as params/movielens.yaml"
+    )
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="one parameter, over the file's; may be given again",
+    )
+
+
+def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """The parameters of the file and of the command line, as plain values."""
+    from rokkit.config import options as pairs
+    from rokkit.experiments.settings import read_params
+
+    values = read_params(options.params) if options.params else {}
+    return values | pairs(options.parameter, where="-p")
+
+
+def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:
+    """Texts in aligned columns, a line per row."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = (
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(indent + line for line in lines)

@@ -1,0 +1,134 @@
+"""`rokkit run`: notebooks in one batch, with the parameters of a study."""
+
+import argparse
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rokkit.commands.common import add_parameters, columns, command, given_parameters
+
+
+def add(commands: Any) -> None:
+    """Declare `run`."""
+    parser = command(
+        commands,
+        "run",
+        run,
+        about="execute notebooks with the parameters of a study, several at a time",
+        examples=(
+            "rokkit run --params params/movielens.yaml",
+            "rokkit run 10_overall --params params/journey.yaml -p seeds=[0] --jobs 2",
+            "rokkit run            (every notebook as it stands: the smoke size)",
+        ),
+    )
+    parser.add_argument("notebooks", nargs="*", help="names or paths (default: all notebooks)")
+    add_parameters(parser)
+    parser.add_argument("--jobs", type=int, help="processes at the same time (default: the cores)")
+    parser.add_argument("--out", type=Path, help="executed copies (default: executed/<study>)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, execute, tell; 1 if a notebook failed."""
+    from rokkit.commands.screen import Screen
+    from rokkit.config import require
+    from rokkit.paths import executed_root
+    from rokkit.runner import execute, find, tasks
+
+    start, began = time.monotonic(), time.time()
+    notebooks = find(options.notebooks)
+    given = given_parameters(options)
+    studies = check(notebooks, given, where=options.params or "-p")
+    jobs = options.jobs if options.jobs is not None else given.get("jobs", _cores())
+    require(isinstance(jobs, int) and jobs >= 1, "jobs", jobs, "a number from 1")
+    folder = options.out or executed_root() / studies[0].study_name
+    batch = tasks(notebooks, given, folder, jobs)
+    with Screen(batch) as screen:
+        outcomes = execute(batch, jobs=jobs, watch=screen.show)
+    failed = [outcome for outcome in outcomes if outcome.failure is not None]
+    for outcome in failed:
+        print("\n" + _complaint(outcome, options))
+    print("\n" + _summary(len(outcomes), len(failed), studies, folder, began, start))
+    return 1 if failed else 0
+
+
+def check(notebooks: Sequence[Path], given: Mapping[str, Any], *, where: str) -> list[Any]:
+    """The settings of each notebook, before any of them starts.
+
+    Raises ConfigError for a parameter that is not known (with the nearest one), a value that does
+    not fit, an unknown system, data set or option; DataError if the raw files are not there.
+    """
+    from rokkit.config import build
+    from rokkit.data import plan
+    from rokkit.experiments import Settings, run_specs
+    from rokkit.parameters import check_names, declared, names_of
+    from rokkit.paths import shown
+
+    known = set(names_of(Settings))
+    own = {path: {one.name: one.value for one in declared(path)} for path in notebooks}
+    check_names(given, known.union(*own.values()), where=where)
+    studies = []
+    for path, values in own.items():
+        used = {name: value for name, value in (values | dict(given)).items() if name in known}
+        settings = build(Settings, used, where=f"{where}, for {shown(path)}")
+        plan(settings.dataset, settings.options_of_data())
+        run_specs(settings)
+        studies.append(settings)
+    return studies
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _complaint(outcome: Any, options: argparse.Namespace) -> str:
+    """What went wrong, where, and how to go on."""
+    from rokkit.paths import shown
+
+    failure = outcome.failure
+    again = ["rokkit", "run", str(outcome.task.name)]
+    if options.params:
+        again += ["--params", options.params]
+    for pair in options.parameter:
+        again += ["-p", pair]
+    lines = [
+        f"{outcome.task.name} failed"
+        + (f" in cell {failure.cell}: {failure.source}" if failure.cell else ""),
+        *(f"  {line}" for line in failure.error.splitlines()),
+    ]
+    if failure.where:
+        lines.append(f"  at {failure.where}")
+    if outcome.task.copy.exists():
+        lines.append(f"  executed copy: {shown(outcome.task.copy)}")
+    lines.append(f"  resume: {shlex.join(again)}")
+    lines.append("  (finished runs are read; one that was going continues from its checkpoint)")
+    return "\n".join(lines)
+
+
+def _summary(
+    number: int, failed: int, studies: Sequence[Any], folder: Path, began: float, start: float
+) -> str:
+    """What was written where, and how long it took."""
+    from rokkit.paths import figures_root, results_root, runs_root, shown
+    from rokkit.progress import span
+
+    rows = []
+    for name in dict.fromkeys(one.study_name for one in studies):
+        for what, place in (("tables", results_root() / name), ("figures", figures_root() / name)):
+            written = [p for p in place.glob("*.*") if p.stat().st_mtime >= began - 1]
+            if written:
+                rows.append((what, shown(place), f"{len(written)} files written"))
+    rows.append(("notebooks", shown(folder), f"{number} executed copies"))
+    for name in dict.fromkeys(one.dataset for one in studies):
+        held = list((runs_root() / name).glob("*/DONE"))
+        new = sum(p.stat().st_mtime >= began - 1 for p in held)
+        if held:
+            rows.append(
+                ("runs", shown(runs_root() / name), f"{len(held)} finished, {new} of them now")
+            )
+    verdict = f"{failed} of {number} notebooks failed" if failed else f"{number} notebooks done"
+    return f"{verdict} in {span(time.monotonic() - start)}\n" + columns(rows, "  ")

@@ -1,0 +1,160 @@
+"""Is a better than b? Paired over seeds, and bootstrapped over test samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from rokkit.config import require
+from rokkit.errors import ConfigError, DataError, unknown_name
+from rokkit.evaluation.bootstrap import draw, weighted_auc, weighted_log_loss
+from rokkit.evaluation.metrics import auc, log_loss
+
+Metric = Literal["auc", "log_loss"]
+METRICS = get_args(Metric)
+
+
+@runtime_checkable
+class Predicted(Protocol):
+    """A finished run."""
+
+    def predictions(self) -> NDArray[np.float32]:
+        """[N] probabilities over the test samples."""
+        ...
+
+
+Runs = NDArray[Any] | Predicted | Sequence[Any]  # a sequence holds arrays or runs
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference a - b of a metric (for log-loss, negative means that a is better)."""
+
+    metric: str
+    mean_a: float  # mean over seeds
+    mean_b: float
+    difference: float  # mean_a - mean_b
+    low: float  # 95 % interval of the difference, by bootstrap over test samples and seeds
+    high: float
+    p_value: float | None  # two-sided paired t-test over seeds; None with one seed
+    p_bootstrap: float  # two-sided, from the resamples
+    n_seeds: int
+    n_samples: int
+    differences: tuple[float, ...]  # per seed
+
+
+def compare(
+    a: Runs,
+    b: Runs,
+    y: ArrayLike,
+    metric: Metric | str = "auc",
+    *,
+    n_boot: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two systems on the same N test samples with labels `y` [N].
+
+    `a` and `b` are probabilities [N] or [S, N], one row per seed, or S runs with `.predictions()`.
+    Row s of `a` is paired with row s of `b`: give both in the order of the seeds.
+
+    Two sources of chance, two tests. `p_value` asks whether the difference would survive other
+    training seeds on these test samples. `low`, `high` and `p_bootstrap` ask whether it would
+    survive other test samples too: each of the `n_boot` resamples draws N samples and S seed
+    pairs, with replacement, and both systems are measured on the same draw. The interval is the
+    percentile interval; it treats samples as independent, though those of one user are not, and
+    with few seeds it understates the spread over seeds by about 1 / S.
+    `p_bootstrap` is never below 2 / (n_boot + 1): more resamples resolve smaller ones.
+
+    Raises ConfigError for an unknown metric or n_boot < 1, and DataError for predictions that do
+    not fit each other or `y`, hold NaN, or where `y` has a single class.
+    """
+    if metric not in METRICS:
+        raise ConfigError(unknown_name("metric", metric, METRICS))
+    require(n_boot >= 1, "n_boot", n_boot, "at least 1")
+    labels = np.asarray(y)
+    runs_a, runs_b = _stacked(a, "a"), _stacked(b, "b")
+    if runs_a.shape != runs_b.shape or runs_a.shape[1] != len(labels):
+        raise DataError(
+            f"a has shape {runs_a.shape}, b {runs_b.shape} and y {labels.shape}; expected the "
+            "same seeds and the same test samples, [S, N], [S, N] and [N]."
+        )
+    seeds = len(runs_a)
+    point = auc if metric == "auc" else log_loss
+    per_a = np.array([point(labels, p) for p in runs_a])
+    per_b = np.array([point(labels, p) for p in runs_b])
+    differences = per_a - per_b
+    resampled = _resample(labels.astype(np.int64), runs_a, runs_b, metric, n_boot, seed)
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return Comparison(
+        metric=metric,
+        mean_a=float(per_a.mean()),
+        mean_b=float(per_b.mean()),
+        difference=float(differences.mean()),
+        low=float(low),
+        high=float(high),
+        p_value=_paired_t(differences),
+        p_bootstrap=_two_sided(resampled),
+        n_seeds=seeds,
+        n_samples=len(labels),
+        differences=tuple(map(float, differences)),
+    )
+
+
+def _stacked(runs: Runs, name: str) -> NDArray[np.float32]:
+    """[S, N] from any of the accepted forms."""
+    if not isinstance(runs, np.ndarray):
+        held = runs if isinstance(runs, Sequence) else [runs]
+        rows = [r.predictions() if hasattr(r, "predictions") else np.asarray(r) for r in held]
+        if rows and rows[0].ndim == 0:  # a plain list of numbers
+            rows = [np.asarray(rows)]
+        if len({np.shape(r) for r in rows}) != 1:
+            raise DataError(
+                f"{name}: runs have shapes {[np.shape(r) for r in rows]}; expected at least one, "
+                "and all over the same test samples."
+            )
+        runs = np.stack(rows)
+    stacked = np.atleast_2d(runs).astype(np.float32)
+    if stacked.ndim != 2:
+        raise DataError(f"{name} has shape {runs.shape}; expected [S, N] or [N].")
+    return stacked
+
+
+def _resample(
+    y: NDArray[np.int64],
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    metric: str,
+    n_boot: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """[n_boot]: the difference under each resample."""
+    weigh = weighted_auc if metric == "auc" else weighted_log_loss
+    measure = weigh(y, np.concatenate([a, b]))
+    generator = np.random.default_rng(seed)
+    seeds = len(a)
+    found = np.empty(n_boot)
+    for i in range(n_boot):
+        measured = measure(draw(y, generator))
+        pairs = generator.integers(0, seeds, seeds)
+        found[i] = (measured[:seeds] - measured[seeds:])[pairs].mean()
+    return found
+
+
+def _paired_t(differences: NDArray[np.float64]) -> float | None:
+    n = len(differences)
+    if n < 2:
+        return None
+    spread = differences.std(ddof=1)
+    if spread == 0:  # the t-statistic is 0 / 0 or infinite
+        return 1.0 if differences[0] == 0 else 0.0
+    t = differences.mean() / (spread / np.sqrt(n))
+    return float(2 * stats.t.sf(abs(t), n - 1))
+
+
+def _two_sided(resampled: NDArray[np.float64]) -> float:
+    """The share of resamples on the far side of 0, doubled; one is added, so it is never 0."""
+    far = min((resampled <= 0).sum(), (resampled >= 0).sum())
+    return float(min(1.0, 2 * (far + 1) / (len(resampled) + 1)))

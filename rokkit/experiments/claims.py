@@ -1,0 +1,19 @@
+"""Facts about finished runs that a notebook asserts, read from the run folders."""
+
+import torch
+
+from rokkit.experiments.execute import read_weights
+from rokkit.experiments.report import Report
+
+BASE = "base."  # where a model keeps its copy of the knowledge base
+
+
+def base_unchanged(construction: Report, user: Report) -> bool:
+    """Whether the base that `user` was trained with is bit-equal to what `construction` made.
+
+    `construction` is the parent of `user`. BatchNorm's running statistics count as well (§5.5.1,
+    the "Fix" variant). False also if a tensor is missing.
+    """
+    made, used = read_weights(construction.folder), read_weights(user.folder)
+    held = {name.removeprefix(BASE): t for name, t in used.items() if name.startswith(BASE)}
+    return made.keys() == held.keys() and all(torch.equal(made[name], held[name]) for name in made)

@@ -1,0 +1,208 @@
+"""Figures: drawn from a tidy frame, saved as SVG and PNG that are the same bytes on every run.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; markers differ as well.
+Sizes are those of one column of a paper.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from rokkit.files import aside, write_text
+from rokkit.paths import figures_root
+
+# Blue, vermilion, bluish green, orange, sky blue, reddish purple, black; yellow is too faint.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+WIDTH = 3.5  # inches: one column
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 200,
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
+    "font.size": 8,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "savefig.dpi": 200,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "rokkit",  # element ids would be random without it
+}
+
+
+@dataclass(frozen=True)
+class SavedFigure:
+    """Where a figure was written; a notebook shows it."""
+
+    svg: Path
+    png: Path
+    csv: Path
+
+    def _repr_png_(self) -> bytes:
+        return self.png.read_bytes()
+
+
+def save_figure(fig: Figure, name: str, study: str, data: pd.DataFrame) -> SavedFigure:
+    """Write `figures/<study>/<name>.{svg,png,csv}`; the CSV is the data that was drawn."""
+    folder = figures_root() / study
+    saved = SavedFigure(folder / f"{name}.svg", folder / f"{name}.png", folder / f"{name}.csv")
+    with style.context(["default", STYLE]):
+        FigureCanvasAgg(fig)
+        # A date, or the version of matplotlib, would change the bytes.
+        with aside(saved.svg) as draft:
+            fig.savefig(draft, format="svg", metadata={"Date": None, "Creator": None})
+        with aside(saved.png) as draft:
+            fig.savefig(draft, format="png", metadata={"Software": None})
+    write_text(saved.csv, data.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    return saved
+
+
+def metric_figure(frame: pd.DataFrame, metric: str = "auc", split: str = "test") -> Figure:
+    """A metric per system: every seed a point, mean and standard deviation beside them.
+
+    `frame` is `overall_frame`'s: columns system, seed, split, metric, value.
+    """
+    part = frame[(frame["metric"] == metric) & (frame["split"] == split)]
+    systems = list(dict.fromkeys(part["system"]))
+
+    def draw(ax: Axes) -> None:
+        for i, (system, colour, marker) in enumerate(_looks(systems)):
+            values = part.loc[part["system"] == system, "value"].to_numpy(float)
+            jitter = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else np.zeros(1)
+            ax.scatter(values, i + jitter, s=10, color=colour, marker=marker, alpha=0.6)
+            spread = values.std(ddof=1) if len(values) > 1 else 0.0
+            ax.errorbar(values.mean(), i + 0.28, xerr=spread, color=colour, marker=marker)
+        ax.set_yticks(range(len(systems)), systems)
+        ax.set_ylim(len(systems) - 0.4, -0.5)  # first system on top
+        ax.set_xlabel(f"{split} {_title(metric)} (points: seeds; bars: mean ± sd)")
+
+    return _figure(draw, height=0.7 + 0.3 * len(systems))
+
+
+def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
+    """A validation metric over training, one line per system, mean of its seeds.
+
+    `frame` is `curves_frame`'s: columns system, seed, epoch, metric, value.
+    """
+    part = frame[frame["metric"] == metric]
+    systems = list(dict.fromkeys(part["system"]))
+
+    def draw(ax: Axes) -> None:
+        for system, colour, marker in _looks(systems):
+            own = part[part["system"] == system]
+            mean = own.groupby("epoch")["value"].mean()
+            for _, one in own.groupby("seed"):
+                ax.plot(one["epoch"], one["value"], color=colour, linewidth=0.5, alpha=0.4)
+            ax.plot(mean.index, mean.to_numpy(), color=colour, marker=marker, label=system)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(f"val {_title(metric)}")
+        ax.legend()
+
+    return _figure(draw)
+
+
+def construction_figure(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Figure:
+    """How construction went: imitation R² and collapse level over its epochs, on validation.
+
+    `frame` is `curves_frame`'s of construction runs; `metrics` default to all R² and collapse.
+    """
+    names = list(dict.fromkeys(frame["metric"]))
+    drawn = list(metrics or [n for n in names if n.startswith(("r2", "collapse"))])
+
+    def draw(ax: Axes) -> None:
+        for metric, colour, marker in _looks(drawn):
+            mean = frame[frame["metric"] == metric].groupby("epoch")["value"].mean()
+            ax.plot(mean.index, mean.to_numpy(), color=colour, marker=marker, label=_title(metric))
+        ax.axhline(0, color="#000000", linewidth=0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("construction epoch")
+        ax.set_ylabel("on validation samples")
+        ax.legend()
+
+    return _figure(draw)
+
+
+def events_figure(frame: pd.DataFrame, cuts: Mapping[str, float] | None = None) -> Figure:
+    """Samples over time, a line per part, with the cuts between the parts.
+
+    `frame` is `events_frame`'s: columns part, time, samples.
+    """
+    parts = list(dict.fromkeys(frame["part"]))
+
+    def draw(ax: Axes) -> None:
+        for part, colour, marker in _looks(parts):
+            own = frame[frame["part"] == part]
+            ax.plot(own["time"], own["samples"], color=colour, marker=marker, label=part)
+        for time in (cuts or {}).values():
+            ax.axvline(time, color="#000000", linewidth=0.7, linestyle="--")
+        ax.set_xlabel("time")
+        ax.set_ylabel("samples")
+        ax.legend()
+
+    return _figure(draw)
+
+
+def long_tail_figure(frame: pd.DataFrame) -> Figure:
+    """How often each item occurs, most frequent first, on two logarithmic scales.
+
+    `frame` is `long_tail_frame`'s: columns rank, rows.
+    """
+
+    def draw(ax: Axes) -> None:
+        ax.loglog(frame["rank"], frame["rows"], color=COLOURS[0])
+        ax.set_xlabel("rank of the item")
+        ax.set_ylabel("rows of the pool")
+
+    return _figure(draw)
+
+
+def history_figure(frame: pd.DataFrame) -> Figure:
+    """How many users have a history of at most so many behaviours.
+
+    `frame` is `history_frame`'s: columns length, share.
+    """
+
+    def draw(ax: Axes) -> None:
+        ax.step(frame["length"], frame["share"], where="post", color=COLOURS[0])
+        ax.set_xscale("symlog", linthresh=1)
+        ax.set_ylim(0, 1.02)
+        ax.set_xlabel("behaviours in the history")
+        ax.set_ylabel("share of users, cumulative")
+
+    return _figure(draw)
+
+
+def _figure(draw: Callable[[Axes], None], height: float = 2.4) -> Figure:
+    """A figure in our style, whatever the reader's own settings are; no pyplot, no window."""
+    with style.context(["default", STYLE]):
+        fig = Figure(figsize=(WIDTH, height))
+        FigureCanvasAgg(fig)
+        draw(fig.add_subplot())
+    return fig
+
+
+def _looks(names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """A colour and a marker for each name."""
+    return list(zip(names, cycle(COLOURS), cycle(MARKERS), strict=False))
+
+
+def _title(metric: str) -> str:
+    known = {"auc": "AUC", "log_loss": "log-loss", "gauc": "gAUC", "ece": "ECE"}
+    return known.get(metric, metric.replace("r2", "R²").replace("_", " "))

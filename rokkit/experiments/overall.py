@@ -1,0 +1,231 @@
+"""Table 2 so far: every system over all seeds, compared by paired tests, beside the paper's."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rokkit.data import load
+from rokkit.errors import ConfigError, unknown_name
+from rokkit.evaluation import Comparison, compare, rel_impr
+from rokkit.evaluation.compare import Metric
+from rokkit.experiments import paper
+from rokkit.experiments.report import Report
+from rokkit.experiments.spec import DataSpec
+from rokkit.experiments.systems import system_name
+from rokkit.experiments.tables import Table
+
+# The comparisons of interest: (system, against).
+PAIRS = (("RIM", "DIN"), ("DIN+ROK", "DIN"), ("MLP+ROK", "MLP"), ("DIN+ROK", "RIM"))
+
+# Where the paper prints the AUC of a system of ours: (table, row).
+PAPER_ROWS: Mapping[str, tuple[int, str]] = {
+    "LR": (4, "LR"),
+    "MLP": (4, "MLP"),
+    "DIN": (2, "DIN"),
+    "RIM": (2, "RIM"),
+    "LR+ROK": (4, "ROK(LR)"),
+    "MLP+ROK": (4, "ROK(MLP)"),
+    "DIN+ROK": (3, "DIN+ROK"),
+}
+SIGNIFICANT = 0.01  # the paper's level (§5.1.2)
+
+
+def by_system(reports: Iterable[Report]) -> dict[str, list[Report]]:
+    """The models among `reports` by system, in order of appearance, each by seed.
+
+    Raises ConfigError if a system has two runs with the same seed: a sweep over another setting
+    would be averaged away.
+    """
+    found: dict[str, list[Report]] = {}
+    for report in reports:
+        if report.spec.model is not None:
+            found.setdefault(system_name(report.spec), []).append(report)
+    for system, held in found.items():
+        held.sort(key=lambda r: r.spec.seed)
+        seeds = [r.spec.seed for r in held]
+        if len(set(seeds)) < len(seeds):
+            raise ConfigError(
+                f"{system} has seeds {seeds}; expected each once. Runs that differ in another "
+                "setting need a table of their own."
+            )
+    return found
+
+
+def overall_frame(reports: Iterable[Report]) -> pd.DataFrame:
+    """Every metric of every model, tidy: dataset, system, seed, split, metric, value."""
+    rows = [
+        (report.spec.data.name, system, report.spec.seed, split, metric, value)
+        for system, held in by_system(reports).items()
+        for report in held
+        for split, metrics in report.metrics.items()
+        for metric, value in metrics.items()
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "system", "seed", "split", "metric", "value"])
+
+
+def comparison(
+    reports: Iterable[Report],
+    system: str,
+    against: str,
+    metric: Metric = "auc",
+    *,
+    n_boot: int = 1000,
+) -> Comparison:
+    """`system` minus `against` on test samples, paired over the seeds that both have.
+
+    Raises ConfigError for a system that is not among `reports`, or without a seed in common.
+    """
+    held = by_system(reports)
+    for name in (system, against):
+        if name not in held:
+            raise ConfigError(unknown_name("system", name, held))
+    runs = {name: {r.spec.seed: r for r in held[name]} for name in (system, against)}
+    seeds = sorted(set(runs[system]) & set(runs[against]))
+    if not seeds:
+        raise ConfigError(f"{system} and {against} have no seed in common.")
+    a, b = ([runs[name][seed] for seed in seeds] for name in (system, against))
+    return compare(a, b, _labels(a[0].spec.data), metric, n_boot=n_boot)
+
+
+def comparisons_table(
+    reports: Sequence[Report],
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+    metric: Metric = "auc",
+) -> Table:
+    """`comparison` for each pair whose systems were both run."""
+    held = by_system(reports)
+    rows = []
+    for system, against in pairs:
+        if system in held and against in held:
+            c = comparison(reports, system, against, metric)
+            p_value = np.nan if c.p_value is None else c.p_value
+            rows.append(
+                (system, against, c.n_seeds, c.difference, c.low, c.high, p_value, c.p_bootstrap)
+            )
+    columns = [
+        "System",
+        "Against",
+        "Seeds",
+        "Difference",
+        "Low",
+        "High",
+        "p (seeds)",
+        "p (samples)",
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    numbers = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
+    return Table(
+        frame=frame,
+        caption=f"Difference in test {_NAMES[metric]}: system minus against.",
+        formats=numbers | dict.fromkeys(("p (seeds)", "p (samples)"), "{:.2g}"),
+        notes=(
+            "p (seeds): two-sided paired t-test over seeds. Low, high and p (samples): bootstrap "
+            "over test samples and seeds, 95 %.",
+        ),
+    )
+
+
+def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
+    """Table 2: mean and spread over seeds of each system, and the paper's AUC beside it.
+
+    Rel. Impr. is Eq. 9 on the mean test AUC against `base`, the backbone of ROK. A star marks a
+    best that a paired test over seeds tells from the second at p < 0.01.
+    """
+    held = by_system(reports)
+    if base not in held:
+        raise ConfigError("base of Rel. Impr.: " + unknown_name("system", base, held))
+    base_auc = _values(held[base], "auc").mean()
+    rows = []
+    for system, runs in held.items():
+        auc, loss = _values(runs, "auc"), _values(runs, "log_loss")
+        before = ("retrieval", "teacher", "construct")
+        rows.append(
+            {
+                "System": system,
+                "Seeds": len(runs),
+                "AUC": auc.mean(),
+                "AUC sd": _spread(auc),
+                "Log-loss": loss.mean(),
+                "Log-loss sd": _spread(loss),
+                "gAUC": _values(runs, "gauc").mean(),
+                "ECE": _values(runs, "ece").mean(),
+                "Rel. Impr. %": rel_impr(auc.mean(), base_auc),
+                "Parameters": runs[0].parameters["total"],
+                "Train s": np.mean([r.timings["train"] for r in runs]),
+                "Before s": np.mean([sum(r.timings.get(b, 0.0) for b in before) for r in runs]),
+                **{f"Paper {d}": _paper(system, d) for d in paper.DATASETS},
+            }
+        )
+    frame = pd.DataFrame(rows)
+    better = {"AUC": "max", "Log-loss": "min"}
+    return Table(
+        frame=frame,
+        caption=f"Table 2 so far, on {reports[0].spec.data.name}; the paper's AUC on its own data.",
+        formats={
+            **dict.fromkeys(("AUC", "AUC sd", "Log-loss", "Log-loss sd", "gAUC", "ECE"), "{:.4f}"),
+            **{f"Paper {d}": "{:.4f}" for d in paper.DATASETS},
+            "Rel. Impr. %": "{:+.2f}",
+            "Parameters": "{:,}",
+            "Train s": "{:.1f}",
+            "Before s": "{:.1f}",
+        },
+        better=better,
+        stars=_stars(reports, frame, better),
+        notes=(
+            f"Test samples; mean over seeds, sd between seeds. Rel. Impr.: Eq. 9 against {base}.",
+            "Before: retrieval, teacher and construction of the knowledge base.",
+        ),
+    )
+
+
+def curves_frame(reports: Iterable[Report]) -> pd.DataFrame:
+    """Every evaluation while training, tidy: system, seed, epoch, metric, value.
+
+    Constructions are among them, as `KNOWLEDGE(<teacher>)`.
+    """
+    rows = [
+        (system_name(report.spec), report.spec.seed, row.get("epoch", i + 1), metric, value)
+        for report in reports
+        for i, row in enumerate(report.history())
+        for metric, value in row.items()
+        if metric not in ("epoch", "step")
+    ]
+    return pd.DataFrame(rows, columns=["system", "seed", "epoch", "metric", "value"])
+
+
+_NAMES = {"auc": "AUC", "log_loss": "log-loss"}
+
+
+def _values(runs: Sequence[Report], metric: str) -> NDArray[np.float64]:
+    return np.array([r.metrics["test"][metric] for r in runs])
+
+
+def _spread(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
+
+
+def _paper(system: str, dataset: str) -> float:
+    found = paper.value(*PAPER_ROWS[system], dataset, "AUC") if system in PAPER_ROWS else None
+    return np.nan if found is None else found
+
+
+def _stars(
+    reports: Sequence[Report], frame: pd.DataFrame, better: Mapping[str, str]
+) -> frozenset[tuple[int, str]]:
+    found = set()
+    metrics: dict[str, Metric] = {"AUC": "auc", "Log-loss": "log_loss"}
+    for column, direction in better.items():
+        order = frame[column].sort_values(ascending=direction == "min", kind="stable").index[:2]
+        if len(order) == 2:
+            first, second = (str(frame.at[i, "System"]) for i in order)
+            # Only the test over seeds decides, so the bootstrap is spared.
+            c = comparison(reports, first, second, metrics[column], n_boot=1)
+            if c.p_value is not None and c.p_value < SIGNIFICANT:
+                found.add((int(order[0]), column))
+    return frozenset(found)
+
+
+def _labels(data: DataSpec) -> NDArray[np.int8]:
+    return np.asarray(load(data.name, **dict(data.options)).test.y)

@@ -1,0 +1,245 @@
+"""A run is a value: what it depends on, hashed to the name of its folder.
+
+Three kinds of run, told apart by two fields of `RunSpec`:
+
+    model, no knowledge     a backbone or a teacher by itself          (Tables 2 and 3, plain rows)
+    no model, knowledge     the construction of a knowledge base       (§4.3)
+    model and knowledge     a backbone that uses a knowledge base      (§4.4, the ROK rows)
+
+A run with knowledge has the construction as its parent, and a construction has its teacher. The
+key is a Merkle hash: it covers what the run itself uses and its parents' keys. What a run does not
+use (the neighbours of a model that reads none, the history length of a model without histories)
+is left out, so that specs which would do the same work share one folder.
+"""
+
+import dataclasses
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rokkit.config import build, check_type, require
+from rokkit.errors import ConfigError, unknown_name
+from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig
+from rokkit.models import list_models, model_entry
+from rokkit.training import TrainConfig
+
+FORMAT = 1  # raised when the code changes what a spec yields: every key changes with it
+KEY_LENGTH = 12  # hex digits of the key in a folder's name
+
+Scalar = str | int | float | bool | None
+Value = Scalar | tuple[Scalar, ...]
+Pairs = tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """A data set by name, with the options of its source."""
+
+    name: str
+    options: Pairs = ()  # sorted; those not given are the source's defaults
+
+    @classmethod
+    def of(cls, name: str, options: Mapping[str, Any] | None = None) -> "DataSpec":
+        """From a plain mapping of options."""
+        return cls(name=name, options=as_pairs(options or {}, where=f"data {name!r}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSpec:
+    """Which neighbours a run sees."""
+
+    k: int = 10  # neighbours of each sample
+    fields: tuple[str, ...] = ()  # matched fields; () = the schema's
+
+    def __post_init__(self) -> None:
+        require(self.k >= 1, "retrieval.k", self.k, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A registered backbone or teacher and those of its settings that are not the default."""
+
+    name: str
+    config: Pairs = ()  # sorted
+
+    def __post_init__(self) -> None:
+        self.resolved()
+
+    @classmethod
+    def of(cls, name: str, config: Mapping[str, Any] | None = None) -> "ModelSpec":
+        """From a plain mapping of settings."""
+        return cls(name=name, config=as_pairs(config or {}, where=f"model {name!r}"))
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings, defaults included; ConfigError for an unknown name or setting."""
+        config_class = model_entry(self.name).meta["config"]
+        config = build(config_class, dict(self.config), where=f"model {self.name!r}")
+        return dataclasses.asdict(config)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the model reads besides x: a subset of {"history", "neighbours"}."""
+        return frozenset(model_entry(self.name).target.needs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeSpec:
+    """How a knowledge base is made, and how a backbone uses it."""
+
+    teacher: ModelSpec
+    teacher_training: TrainConfig = field(default_factory=TrainConfig)
+    base: KnowledgeBaseConfig = field(default_factory=KnowledgeBaseConfig)
+    construct: ConstructConfig = field(default_factory=ConstructConfig)
+    construct_training: TrainConfig = field(default_factory=TrainConfig)
+    use: UseConfig = field(default_factory=UseConfig)
+
+    def __post_init__(self) -> None:
+        if not model_entry(self.teacher.name).meta.get("teacher"):
+            teachers = [n for n in list_models() if model_entry(n).meta.get("teacher")]
+            raise ConfigError(
+                f"{self.teacher.name!r} aggregates no neighbours, so nothing can imitate it: "
+                + unknown_name("teacher", self.teacher.name, teachers)
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """Everything that one run depends on."""
+
+    data: DataSpec
+    model: ModelSpec | None  # None: the run constructs the knowledge base itself
+    retrieval: RetrievalSpec = field(default_factory=RetrievalSpec)
+    history_length: int = 50  # behaviours kept, the newest
+    training: TrainConfig = field(default_factory=TrainConfig)  # of the model
+    knowledge: KnowledgeSpec | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.history_length >= 1, "history_length", self.history_length, "at least 1")
+        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        if self.model is None and self.knowledge is None:
+            raise ConfigError("a RunSpec has neither model nor knowledge; give at least one.")
+
+    @property
+    def label(self) -> str:
+        """Short name, fit for a folder: `din-s0`, `knowledge-rim-s0`, `din+rok-s0`."""
+        return f"{self.system}-s{self.seed}"
+
+    @property
+    def system(self) -> str:
+        """The label without the seed."""
+        if self.model is None:
+            assert self.knowledge is not None
+            return f"knowledge-{self.knowledge.teacher.name}"
+        return self.model.name + ("+rok" if self.knowledge else "")
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the run's own module reads besides x."""
+        if self.model is None:
+            assert self.knowledge is not None
+            return self.knowledge.teacher.needs | {"neighbours"}
+        return self.model.needs
+
+    def parents(self) -> tuple["RunSpec", ...]:
+        """The runs whose weights this one needs."""
+        if self.knowledge is None:
+            return ()
+        if self.model is not None:
+            return (replace(self, model=None),)
+        teacher = self.knowledge.teacher
+        training = self.knowledge.teacher_training
+        return (replace(self, model=teacher, training=training, knowledge=None),)
+
+    def resolved(self, fingerprint: str) -> dict[str, Any]:
+        """What the key covers, JSON-ready: each setting that the run uses, defaults filled in.
+
+        `fingerprint` is that of the samples; it covers the data options.
+        """
+        knowledge = self.knowledge
+        own: dict[str, Any] = {
+            "format": FORMAT,
+            "data": {"name": self.data.name, "fingerprint": fingerprint},
+            "seed": self.seed,
+            "parents": [parent.key(fingerprint) for parent in self.parents()],
+        }
+        if "neighbours" in self.needs:
+            own["retrieval"] = dataclasses.asdict(self.retrieval)
+        if "history" in self.needs:
+            own["history_length"] = self.history_length
+        if self.model is None:
+            assert knowledge is not None
+            own["base"] = dataclasses.asdict(knowledge.base)
+            own["construct"] = dataclasses.asdict(knowledge.construct)
+            own["training"] = dataclasses.asdict(knowledge.construct_training)
+        else:
+            own["model"] = {"name": self.model.name, "config": self.model.resolved()}
+            own["code"] = _foreign_code(model_entry(self.model.name).target)
+            own["training"] = dataclasses.asdict(self.training)
+            if knowledge is not None:
+                own["use"] = dataclasses.asdict(knowledge.use)
+        return own
+
+    def key(self, fingerprint: str) -> str:
+        """sha256, hex, over the canonical JSON of `resolved`."""
+        return hash_of(self.resolved(fingerprint))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        values = dataclasses.asdict(self)
+        values["data"]["options"] = dict(self.data.options)
+        if self.model is not None:
+            values["model"]["config"] = dict(self.model.config)
+        if self.knowledge is not None:
+            values["knowledge"]["teacher"]["config"] = dict(self.knowledge.teacher.config)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "RunSpec":
+        """The inverse of `to_dict`; ConfigError for a key or a value that does not fit."""
+        ready = dict(values)
+        data = dict(ready.get("data") or {})
+        data["options"] = as_pairs(data.get("options", {}), where="spec: data")
+        ready["data"] = build(DataSpec, data, where="spec: data")
+        if ready.get("model") is not None:
+            ready["model"] = _model_from(ready["model"], "spec: model")
+        if ready.get("knowledge") is not None:
+            knowledge = dict(ready["knowledge"])
+            knowledge["teacher"] = _model_from(knowledge.get("teacher") or {}, "spec: teacher")
+            ready["knowledge"] = build(KnowledgeSpec, knowledge, where="spec: knowledge")
+        return build(cls, ready, where="spec")
+
+
+def as_pairs(values: Mapping[str, Any], *, where: str) -> Pairs:
+    """Sorted pairs, lists as tuples; ConfigError for a value that JSON could not hold."""
+    return tuple(
+        (str(name), check_type(values[name], Value, where=f"{where}: {name}"))
+        for name in sorted(values)
+    )
+
+
+def hash_of(value: Any) -> str:
+    """sha256, hex, of the canonical JSON of `value`."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _model_from(values: Mapping[str, Any], where: str) -> ModelSpec:
+    config = as_pairs(values.get("config", {}), where=where)
+    return build(ModelSpec, dict(values) | {"config": config}, where=where)
+
+
+def _foreign_code(target: Any) -> str | None:
+    """Hash of the source of a model defined outside rokkit, such as in a notebook cell.
+
+    rokkit's own code is covered by FORMAT; without this an edited cell would hit the old run.
+    """
+    if target.__module__.partition(".")[0] == "rokkit":
+        return None
+    try:
+        return hash_of(inspect.getsource(target))
+    except (OSError, TypeError):  # typed at a prompt: there is no source to look at
+        return None

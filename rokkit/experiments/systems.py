@@ -1,0 +1,126 @@
+"""The named systems of the paper, as runs: `DIN`, `RIM`, `DIN+ROK`, …
+
+A system is `<model>` or `<backbone>+ROK`, for any registered model. The teacher of a ROK system at
+seed s is the run of the teacher's own system at seed s, so it is trained once.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from rokkit.errors import ConfigError, unknown_name
+from rokkit.experiments.settings import Settings
+from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
+from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig, split_embedding_dim
+from rokkit.models import list_models, model_entry
+from rokkit.training import TrainConfig
+
+ROK = "+ROK"
+
+
+@dataclasses.dataclass(frozen=True)
+class SystemRun:
+    """One run of one named system."""
+
+    system: str
+    seed: int
+    spec: RunSpec
+
+
+def run_specs(settings: Settings) -> list[SystemRun]:
+    """A run per system and seed, in the order of the settings."""
+    return [
+        SystemRun(system, seed, system_spec(system, settings, seed))
+        for system in settings.systems
+        for seed in settings.seeds
+    ]
+
+
+def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
+    """The run of `system` with `seed`; ConfigError with the nearest name if it is unknown."""
+    name, rok = split_system(system)
+    model, training = _model(name, settings), _training(name, settings)
+    return RunSpec(
+        data=DataSpec.of(settings.dataset, settings.options_of_data()),
+        model=model,
+        retrieval=RetrievalSpec(k=settings.k, fields=settings.retrieval_fields),
+        history_length=settings.history_length,
+        training=training,
+        knowledge=_knowledge(settings) if rok else None,
+        seed=seed,
+    )
+
+
+def split_system(system: str) -> tuple[str, bool]:
+    """The registered model behind `system`, and whether it uses a knowledge base."""
+    rok = system.upper().endswith(ROK)
+    name = (system[: -len(ROK)] if rok else system).lower()
+    if name not in list_models():
+        known = [n.upper() for n in list_models()]
+        raise ConfigError(unknown_name("system", system, known + [n + ROK for n in known]))
+    return name, rok
+
+
+def _model(name: str, settings: Settings) -> ModelSpec:
+    """The shared settings that the model has, then its own options."""
+    dropout = settings.dropout
+    if name == settings.teacher and settings.teacher_dropout is not None:
+        dropout = settings.teacher_dropout
+    shared: Mapping[str, Any] = {
+        "embed_dim": settings.embed_dim,
+        "hidden": settings.hidden,
+        "dropout": dropout,
+    }
+    has = {f.name for f in dataclasses.fields(model_entry(name).meta["config"])}
+    own = settings.options_of_models().get(name, {})
+    return ModelSpec.of(name, {k: v for k, v in shared.items() if k in has} | own)
+
+
+def _training(name: str, settings: Settings) -> TrainConfig:
+    """Training of a model; the teacher may have its own."""
+    config = TrainConfig(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        patience=settings.patience,
+        evaluations_per_epoch=settings.evaluations_per_epoch,
+        monitor=settings.monitor,
+        amp=settings.amp,
+    )
+    if name != settings.teacher:
+        return config
+    own = {
+        "epochs": settings.teacher_epochs,
+        "batch_size": settings.teacher_batch_size,
+        "learning_rate": settings.teacher_learning_rate,
+        "weight_decay": settings.teacher_weight_decay,
+    }
+    return dataclasses.replace(config, **{k: v for k, v in own.items() if v is not None})
+
+
+def _knowledge(settings: Settings) -> KnowledgeSpec:
+    return KnowledgeSpec(
+        teacher=_model(settings.teacher, settings),
+        teacher_training=_training(settings.teacher, settings),
+        base=KnowledgeBaseConfig(
+            dim=split_embedding_dim(settings.embed_dim)[1],
+            hidden=settings.base_hidden,
+            standardise=settings.standardise,
+        ),
+        construct=ConstructConfig(alpha=settings.alpha, positive=settings.positive),
+        construct_training=TrainConfig(
+            epochs=settings.construct_epochs,
+            batch_size=settings.construct_batch_size,
+            learning_rate=settings.construct_learning_rate,
+            patience=settings.construct_patience,
+            monitor="loss",
+            amp=settings.amp,
+        ),
+        use=UseConfig(manner=settings.manner, update=settings.update),
+    )
+
+
+def system_name(spec: RunSpec) -> str:
+    """The name of the system that `spec` belongs to, as tables show it: `DIN+ROK`."""
+    return spec.system.upper()

@@ -1,0 +1,91 @@
+"""Embeddings of ids.
+
+Symbols: V ids, id 0 the padding; d width of an embedding.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rokkit.config import require
+
+
+@runtime_checkable
+class IdEmbedding(Protocol):
+    """What a backbone is handed to look ids up with. Id 0 becomes zeros."""
+
+    @property
+    def dim(self) -> int:
+        """d."""
+        ...
+
+    def __call__(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
+        """The embeddings of `ids`."""
+        ...
+
+    def of_history(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
+        """The embeddings of ids that come from a history, which may differ from the target's."""
+        ...
+
+
+class FieldEmbedding(nn.Module):
+    """One table for the ids of all fields. Row 0 is zero and gets no gradient.
+
+    Optimizers know id tables by this class: they are not regularised (rim.py of RIM's public code).
+    """
+
+    def __init__(self, n_ids: int, dim: int, std: float = 0.01) -> None:
+        """A table of `n_ids` rows, padding included, drawn from N(0, std²)."""
+        super().__init__()
+        require(n_ids >= 1, "n_ids", n_ids, "at least 1, the padding row")
+        require(dim >= 1, "dim", dim, "at least 1")
+        require(std >= 0, "std", std, "at least 0")
+        self.weight = nn.Parameter(torch.empty(n_ids, dim))
+        nn.init.normal_(self.weight, std=std)
+        with torch.no_grad():
+            self.weight[0] = 0
+
+    @property
+    def dim(self) -> int:
+        """d."""
+        return self.weight.shape[1]
+
+    def forward(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
+        """Rows of the table."""
+        return functional.embedding(ids, self.weight, padding_idx=0)
+
+    def of_history(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
+        """The same rows: a history's ids mean what a target's do."""
+        embedded: Tensor = self(ids)
+        return embedded
+
+
+@dataclass(frozen=True)
+class JoinedEmbedding:
+    """Two tables side by side: `own` ⊕ `other` per id (ROK §4.4, feature-wise).
+
+    Not a module: it owns no weights, so those of `other` appear once in a model's state.
+    """
+
+    own: FieldEmbedding
+    other: FieldEmbedding
+    on_history: bool = True  # False: zeros stand in for `other` in histories, so that d is one
+
+    @property
+    def dim(self) -> int:
+        """d, the sum of both widths."""
+        return self.own.dim + self.other.dim
+
+    def __call__(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
+        """own(ids) ⊕ other(ids)."""
+        return torch.cat([self.own(ids), self.other(ids)], dim=-1)
+
+    def of_history(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
+        """The same, or own(ids) ⊕ 0 without `on_history`."""
+        if self.on_history:
+            return self(ids)
+        return functional.pad(self.own(ids), (0, self.other.dim))

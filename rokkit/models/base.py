@@ -1,0 +1,138 @@
+"""What a backbone is, and a model made of a backbone and an id table.
+
+Symbols: B batch; F fields; d width of an id's embedding; P width of φ, the backbone's own
+representation of a sample; E width of what joins the head's input.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rokkit.config import require
+from rokkit.data.batch import Batch
+from rokkit.data.schema import Schema
+from rokkit.errors import ConfigError
+from rokkit.layers import MLP, FieldEmbedding, IdEmbedding
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """Settings of every backbone of ours. Raises ConfigError for a value outside its range."""
+
+    embed_dim: int = 16  # d, width of an id's embedding (RIM's public configs)
+    init_std: float = 0.01  # σ of the id table's initial N(0, σ²)
+
+    def __post_init__(self) -> None:
+        require(self.embed_dim >= 1, "embed_dim", self.embed_dim, "at least 1")
+        require(self.init_std > 0, "init_std", self.init_std, "above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig(BackboneConfig):
+    """Settings of a backbone whose head is an MLP."""
+
+    hidden: tuple[int, ...] = (200, 80)  # widths of the head's hidden layers (RIM line)
+    dropout: float = 0.0  # share dropped after each of them
+    batch_norm: bool = False  # BatchNorm in each of them
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(bool(self.hidden), "hidden", self.hidden, "at least one width")
+        require(all(w >= 1 for w in self.hidden), "hidden", self.hidden, "widths of at least 1")
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "a share from 0 to below 1")
+
+    def head(self, in_dim: int) -> MLP:
+        """The head: [B, in_dim] -> [B, 1]."""
+        return MLP(in_dim, self.hidden, 1, self.dropout, self.batch_norm)
+
+
+class Backbone(nn.Module):
+    """A CTR model without its id table, which it is handed with each batch.
+
+    A subclass is made with `(schema, config, extra_dim=0)`, gives `represent` and `forward`, and
+    looks a history's ids up with `embedding.of_history`. A teacher gives `aggregate`,
+    `representation_dim` and `representation_blocks` too.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()  # of {"history", "neighbours"}: what it reads
+
+    def __init__(self, schema: Schema, config: Any, extra_dim: int = 0) -> None:
+        """`extra_dim` is E: the width of `extra` in `forward`, 0 for none."""
+        super().__init__()
+        require(extra_dim >= 0, "extra_dim", extra_dim, "at least 0")
+        self.schema = schema
+        self.config = config
+        self.extra_dim = extra_dim
+
+    def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B P"]:
+        """φ(x): what the backbone makes of a sample before its head (§4.4)."""
+        raise NotImplementedError(f"{type(self).__name__} has no represent.")
+
+    def forward(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Float[Tensor, "B"]:
+        """Logits; `extra` joins the head's input (§4.4, instance-wise)."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward.")
+
+
+class CTRModel(nn.Module):
+    """A backbone and its id table."""
+
+    def __init__(self, embedding: FieldEmbedding, backbone: Backbone) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.backbone = backbone
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The parts of a Batch that the model reads besides x."""
+        return self.backbone.needs
+
+    def forward(self, batch: Batch) -> Float[Tensor, "B"]:
+        """Logits. ConfigError if the batch lacks what the model needs."""
+        check_batch(batch, self.needs)
+        logits: Tensor = self.backbone(batch, self.embedding)
+        return logits
+
+    def aggregate(self, batch: Batch) -> Float[Tensor, "B R"]:
+        """r, what a teacher makes of the neighbours; ConfigError if the model is no teacher."""
+        check_batch(batch, self.needs)
+        aggregate = getattr(self.backbone, "aggregate", None)
+        if aggregate is None:
+            raise ConfigError(
+                f"{type(self.backbone).__name__} aggregates no neighbours, so it cannot teach; "
+                "take a teacher such as rim."
+            )
+        r: Tensor = aggregate(batch, self.embedding)
+        return r
+
+
+def check_batch(batch: Batch, needs: frozenset[str]) -> None:
+    """Raise ConfigError unless `batch` holds everything in `needs`."""
+    for need in sorted(needs):
+        if getattr(batch, need) is None:
+            raise ConfigError(
+                f"the batch has no {need}, and the model reads it; gather batches with "
+                "Feed(..., needs=model.needs)."
+            )
+
+
+def flat(embedded: Float[Tensor, "B M d"]) -> Float[Tensor, "B P"]:
+    """The embeddings of a row side by side."""
+    return embedded.flatten(1)
+
+
+def join(*parts: Float[Tensor, "B _"] | None) -> Float[Tensor, "B P"]:
+    """a ⊕ b ⊕ …, leaving out what is None."""
+    return torch.cat([part for part in parts if part is not None], dim=1)
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Numbers of parameters: in id tables ("table"), elsewhere ("dense"), and in "total"."""
+    tables = [m.weight for m in model.modules() if isinstance(m, FieldEmbedding)]
+    table = sum(weight.numel() for weight in tables)
+    total = sum(p.numel() for p in model.parameters())
+    return {"table": table, "dense": total - table, "total": total}

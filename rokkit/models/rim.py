@@ -1,0 +1,118 @@
+"""RIM: Retrieval & Interaction Machine (Qin et al., KDD'21), the teacher of ROK.
+
+The K retrieved samples S and their labels Y are weighed by how well they fit the target x:
+    a = softmax_k ⟨W x + b, S_k⟩      r_f = Σ_k a_k S_k      r_l = Σ_k a_k Y_k
+    I = ⟨v_i, v_j⟩ for i < j over the 2F + 1 vectors of [x, r_f, r_l]
+    ŷ = w · (MLP(norm(x ⊕ r_f ⊕ I ⊕ r_l ⊕ extra)) ⊕ r_l)
+and r = r_f ‖ r_l is what a knowledge base imitates (ROK §5.4). After rim.py of RIM's public code.
+
+Symbols: B batch; K neighbours; F fields; d embedding; D = F·d; R = (F + 1)·d.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rokkit.config import require
+from rokkit.data.batch import Batch
+from rokkit.data.schema import Schema
+from rokkit.layers import (
+    Affine,
+    IdEmbedding,
+    NeighbourAttention,
+    hidden_layers,
+    pair_count,
+    pairwise_products,
+)
+from rokkit.models.base import Backbone, HeadConfig, flat, join
+from rokkit.models.registry import register_teacher
+
+Normalisation = Literal["affine-input", "after-linear", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RIMConfig(HeadConfig):
+    """Settings of RIM. Raises ConfigError for a value outside its range."""
+
+    init_std: float = 0.01  # σ of the id and the label table
+    scale_attention: bool = False  # products over √D before the softmax, as the author's PyTorch
+    # "affine-input": a learned scale and shift per input of the MLP, which is what BatchNorm
+    # amounts to in rim.py; "after-linear": BatchNorm after each layer, as the author's PyTorch.
+    normalisation: Normalisation = "affine-input"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = get_args(Normalisation)
+        require(
+            self.normalisation in known,
+            "normalisation",
+            self.normalisation,
+            f"one of {', '.join(known)}",
+        )
+
+
+@register_teacher("rim", config=RIMConfig, family="retrieval", paper="KDD'21")
+class RIM(Backbone):
+    """Attention over retrieved samples and their labels, pairwise products, an MLP."""
+
+    needs = frozenset({"neighbours"})
+
+    def __init__(self, schema: Schema, config: RIMConfig, extra_dim: int = 0) -> None:
+        super().__init__(schema, config, extra_dim)
+        self.dim = schema.n_fields * config.embed_dim  # D
+        self.attention = NeighbourAttention(self.dim, config.scale_attention)
+        self.labels = nn.Embedding(2, config.embed_dim)
+        nn.init.normal_(self.labels.weight, std=config.init_std)
+        pairs = pair_count(2 * schema.n_fields + 1)
+        in_dim = 2 * self.dim + config.embed_dim + pairs + extra_dim
+        self.norm = Affine(in_dim) if config.normalisation == "affine-input" else nn.Identity()
+        batch_norm = config.batch_norm or config.normalisation == "after-linear"
+        self.mlp = hidden_layers(in_dim, config.hidden, config.dropout, batch_norm)
+        self.out = nn.Linear(config.hidden[-1] + config.embed_dim, 1)
+
+    @property
+    def representation_dim(self) -> int:
+        """R."""
+        return self.dim + int(self.config.embed_dim)
+
+    @property
+    def representation_blocks(self) -> dict[str, slice]:
+        """Where in r the aggregated features and the aggregated labels lie."""
+        return {
+            "features": slice(0, self.dim),
+            "labels": slice(self.dim, self.representation_dim),
+        }
+
+    def aggregate(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B R"]:
+        """r = r_f ‖ r_l; zero for a row without neighbours."""
+        return self._aggregate(batch, embedding, flat(embedding(batch.x)))
+
+    def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B R"]:
+        """φ = r ("RIM's aggregated representations", §4.4)."""
+        return self.aggregate(batch, embedding)
+
+    def forward(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Float[Tensor, "B"]:
+        """Logits."""
+        x = embedding(batch.x)  # [B, F, d]
+        r = self._aggregate(batch, embedding, flat(x))
+        vectors = torch.cat([x, r.view(r.shape[0], -1, embedding.dim)], dim=1)  # [B, 2F + 1, d]
+        r_f, r_l = r[:, : self.dim], r[:, self.dim :]
+        entered = join(flat(x), r_f, pairwise_products(vectors), r_l, extra)
+        logits: Tensor = self.out(join(self.mlp(self.norm(entered)), r_l)).squeeze(1)
+        return logits
+
+    def _aggregate(
+        self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B D"]
+    ) -> Float[Tensor, "B R"]:
+        assert batch.neighbours is not None
+        assert batch.neighbour_labels is not None
+        assert batch.neighbour_mask is not None
+        s = embedding(batch.neighbours).flatten(2)  # [B, K, D]
+        s_and_y = torch.cat([s, self.labels(batch.neighbour_labels)], dim=2)
+        weights = self.attention(x, s, batch.neighbour_mask)
+        return torch.bmm(weights[:, None], s_and_y).squeeze(1)

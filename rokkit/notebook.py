@@ -1,0 +1,155 @@
+"""What a notebook's third cell calls, and the few things its other cells need.
+
+    from rokkit import notebook
+    session = notebook.begin(globals())
+
+The second cell holds the parameters; papermill, `rokkit run` and the reader change them there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from matplotlib import style
+from matplotlib.figure import Figure
+
+import rokkit
+from rokkit.config import build
+from rokkit.data import Samples, load
+from rokkit.data import plan as data_plan
+from rokkit.experiments import (
+    Report,
+    RunEvent,
+    Runs,
+    RunSpec,
+    SavedFigure,
+    Settings,
+    Table,
+    run_specs,
+    save_figure,
+    save_table,
+)
+from rokkit.experiments.figures import STYLE
+from rokkit.overview import overview
+from rokkit.parameters import BEGUN, check_names, names_of, present
+from rokkit.paths import figures_root, results_root, shown
+from rokkit.progress import Progress, span
+from rokkit.training import resolve_device
+
+
+def begin(names: dict[str, Any]) -> "Session":
+    """Check the parameters among `names`, a notebook's `globals()`, and say where things stand.
+
+    Raises ConfigError for a parameter that is not known (with the nearest one that is), of another
+    type or out of range, and DataError if the data set's raw files are not there.
+    """
+    values = present(names)
+    where = "this notebook's parameters"
+    check_names(values, names_of(Settings), where=where)
+    names[BEGUN] = frozenset(values)
+    settings = build(Settings, values, where=where)
+    style.use(STYLE)
+    session = Session(settings)
+    print(session.status())
+    return session
+
+
+@dataclass(frozen=True)
+class Session:
+    """A notebook that has begun: its settings, and its ways to the data, the runs and the files."""
+
+    settings: Settings
+    _follow: "Follower" = field(default_factory=lambda: Follower(), repr=False)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The samples of the study, built if they are not there yet."""
+        return load(self.settings.dataset, **self.settings.options_of_data())
+
+    def specs(self) -> list[RunSpec]:
+        """A run per system and seed of the settings, in their order."""
+        return [run.spec for run in run_specs(self.settings)]
+
+    def plan(self, specs: Sequence[RunSpec] | None = None) -> pd.DataFrame:
+        """The runs that `specs` (None: those of the settings) need, and which are done."""
+        planned = Runs().plan(self.specs() if specs is None else specs)
+        rows = [(p.label, "done" if p.done else "to do", shown(p.folder)) for p in planned]
+        return pd.DataFrame(rows, columns=["run", "state", "folder"])
+
+    def runs(self, specs: Sequence[RunSpec] | None = None) -> list[Report]:
+        """A report per spec (None: those of the settings): read where done, executed where not."""
+        asked = self.specs() if specs is None else list(specs)
+        runs = Runs(
+            jobs=self.settings.jobs, device=self.settings.device, progress=self._follow.event
+        )
+        with self._follow:
+            reports = runs(asked)
+        read = sum(report.cached for report in reports)
+        print(f"{len(reports)} runs: {read} read, {len(reports) - read} executed")
+        return reports
+
+    def save_table(self, table: Table, name: str) -> Table:
+        """Write `table` under results/<study>/ and hand it back to be shown."""
+        print(shown(save_table(table, name, self.settings.study_name).with_suffix(".*")))
+        return table
+
+    def save_figure(self, figure: Figure, name: str, data: pd.DataFrame) -> SavedFigure:
+        """Write `figure` and the `data` it draws under figures/<study>/; shows itself."""
+        saved = save_figure(figure, name, self.settings.study_name, data)
+        print(shown(saved.svg.with_suffix(".*")))
+        return saved
+
+    def overview(self) -> pd.DataFrame:
+        """The notebooks and where each stands in this study."""
+        return overview(self.settings.study_name)
+
+    def status(self) -> str:
+        """One line: version, data set, device, runs done and to do, where results go."""
+        settings = self.settings
+        device = resolve_device(settings.device)
+        data = data_plan(settings.dataset, settings.options_of_data())
+        if data.folder.is_dir():
+            states = list(self.plan()["state"])
+            runs = f"{len(states)} runs: {states.count('done')} done, {states.count('to do')} to do"
+        else:
+            runs = f"samples and {len(self.specs())} runs or more to do"
+        places = [shown(top / settings.study_name) for top in (results_root(), figures_root())]
+        version = f"rokkit {rokkit.__version__}"
+        return " · ".join([version, settings.dataset, str(device), runs, ", ".join(places)])
+
+
+class Follower:
+    """Shows what a call of `Runs` is at. A context; it shows nothing until something happens."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.close()
+        self.progress = None
+
+    def event(self, event: RunEvent) -> None:
+        """What `Runs` calls."""
+        if self.progress is None:
+            self.progress = Progress(event.total, "runs")
+        if event.kind == "failed":
+            self.progress.tell(f"failed: {event.label}: {event.fields.get('error', '')}")
+        self.progress.update(event.done, note(event))
+
+
+def note(event: RunEvent) -> str:
+    """`din+rok-s1 epoch 3/20 AUC 0.9141 · 4:10 left`."""
+    fields = event.fields
+    parts = [event.label]
+    if "epoch" in fields:
+        parts.append(f"epoch {fields['epoch']}/{fields.get('epochs', '?')}")
+    if "auc" in fields:
+        parts.append(f"AUC {fields['auc']:.4f}")
+    text = " ".join(parts)
+    return text if event.left is None else f"{text} · {span(event.left)} left"

@@ -1,0 +1,58 @@
+"""The notebooks of the project, and where each stands in a study."""
+
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rokkit.errors import ArtefactError
+from rokkit.parameters import own_cells, read_notebook
+from rokkit.paths import executed_root, root
+
+
+def notebooks_folder() -> Path:
+    """Where the notebooks lie."""
+    return root() / "notebooks"
+
+
+def overview(study: str) -> pd.DataFrame:
+    """Columns notebook, about, state, executed: a row per notebook of the project.
+
+    State, from the executed copy that `rokkit run` keeps: "fresh"; "stale", the notebook was
+    changed since; "failed"; "never run".
+    """
+    rows = []
+    for path in sorted(notebooks_folder().glob("*.ipynb")):
+        held = read_notebook(path)
+        state, when = standing(held, executed_root() / study / path.name)
+        rows.append((path.stem, title(held), state, when))
+    return pd.DataFrame(rows, columns=["notebook", "about", "state", "executed"])
+
+
+def standing(held: Any, copy: Path) -> tuple[str, str]:
+    """(state, time of the execution) of the notebook `held`, whose executed copy is `copy`."""
+    try:
+        executed = read_notebook(copy)
+    except ArtefactError:
+        return "never run", ""
+    about = executed.metadata.get("papermill", {})
+    end = about.get("end_time")
+    when = f"{datetime.fromisoformat(end).astimezone():%Y-%m-%d %H:%M}" if end else ""
+    if about.get("exception") or not end:
+        return ("failed" if about.get("exception") else "running or stopped"), when
+    return ("fresh" if _sources(executed) == _sources(held) else "stale"), when
+
+
+def title(held: Any) -> str:
+    """The first heading of a notebook."""
+    for cell in held.cells:
+        match = re.search(r"^#+\s+(.+)$", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and match:
+            return match.group(1).strip()
+    return ""
+
+
+def _sources(held: Any) -> list[str]:
+    return [cell.source for cell in own_cells(held)]

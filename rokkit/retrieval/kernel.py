@@ -1,0 +1,297 @@
+"""The compiled loops of the exact search.
+
+Everything compiled lies in this one file: numba's cache on disk looks at the file of the outermost
+function only, so a helper in another file could change without the cache noticing.
+
+A hit is held as one int64 key, so that one comparison decides both score and tie:
+
+    key = bits of the float32 score * 2^32 + (2^32 - 1) - row
+
+Positive floats order like their bits, and of two equal scores the lower row has the larger key.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Up to this many matching fields the keys of all 2^n masks are tabulated per query; above it the
+# sum is formed row by row, in the same order and so with the same bits.
+TABLE_FIELDS = 8
+MAX_FIELDS = 62  # a match mask is one int64
+PREFETCH = 12  # rows ahead
+LOW = 0xFFFFFFFF
+
+# Columns of the plan, one row per searched field.
+COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)
+
+
+def compiled(function: F) -> F:
+    """`function`, compiled at its first call and cached on disk where a folder can be written.
+
+    It runs without the interpreter lock, so that Python threads can share a batch.
+    """
+    try:
+        done: F = njit(cache=True, nogil=True, boundscheck=False)(function)
+    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
+        done = njit(nogil=True, boundscheck=False)(function)
+    return done
+
+
+def _prefetch(_: Any, rows: Any, row: Any) -> Any:
+    """Type and code of `prefetch(rows [N, W], row)`: start loading a row, wait for nothing."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        array = context.make_array(kind)(context, builder, arguments[0])
+        index = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        zero = context.get_constant(types.intp, 0)
+        pointer = cgutils.get_item_pointer(context, builder, kind, array, [index, zero])
+        whole = ir.IntType(32)
+        address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+        form = ir.FunctionType(ir.VoidType(), [address.type, whole, whole, whole])
+        hint = builder.module.declare_intrinsic("llvm.prefetch", [address.type], form)
+        # A read, to be kept in every cache level, of data.
+        builder.call(hint, [address, whole(0), whole(3), whole(1)])
+        return context.get_dummy_value()
+
+    return types.void(rows, row), generate
+
+
+prefetch: Callable[[NDArray[np.uint64], int], None] = intrinsic(_prefetch)
+
+
+@compiled
+def count_and_pack(
+    x: NDArray[np.int32],
+    column: int,
+    first: int,
+    word: int,
+    shift: int,
+    counts: NDArray[np.int64],
+    rows: NDArray[np.uint64],
+) -> None:
+    """Count the ids of one column of `x` [N, F] and write their codes into packed `rows` [N, W].
+
+    The code of an id is id - first + 1; padding keeps code 0.
+    """
+    for i in range(x.shape[0]):
+        value = np.int64(x[i, column])
+        if value != 0:
+            counts[value - first] += 1
+            rows[i, word] |= np.uint64(value - first + 1) << np.uint64(shift)
+
+
+@compiled
+def fill_postings(
+    x: NDArray[np.int32],
+    column: int,
+    first: int,
+    cursor: NDArray[np.int64],
+    postings: NDArray[np.int32],
+) -> None:
+    """Append each row to the list of its id; `cursor` [size] is where each list begins."""
+    for i in range(x.shape[0]):
+        value = np.int64(x[i, column])
+        if value != 0:
+            at = cursor[value - first]
+            postings[at] = i
+            cursor[value - first] = at + 1
+
+
+@compiled
+def _key(
+    mask: np.int64,
+    n_live: int,
+    weight: NDArray[np.float64],
+    single: NDArray[np.float32],
+    bits: NDArray[np.int32],
+) -> np.int64:
+    """Key at row 0 of a row that matches the fields in `mask`; the key at row r is r less."""
+    total = 0.0
+    for t in range(n_live):
+        if mask >> t & 1:
+            total += weight[t]
+    single[0] = total  # the one cast; `bits` views the same four bytes
+    return (np.int64(bits[0]) << 32) + LOW
+
+
+@compiled
+def _tabulate(
+    table: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    n_live: int,
+    weight: NDArray[np.float64],
+    single: NDArray[np.float32],
+    bits: NDArray[np.int32],
+) -> None:
+    """Fill `table` [2^n_live] with the keys of all masks, adding in the order that `_key` does."""
+    sums[0] = 0.0
+    size = 1
+    for t in range(n_live):
+        for m in range(size):
+            sums[size + m] = sums[m] + weight[t]
+        size *= 2
+    for m in range(size):
+        single[m] = sums[m]
+    for m in range(size):
+        table[m] = (np.int64(bits[m]) << 32) + LOW
+
+
+@compiled
+def _insert(best: NDArray[np.int64], n: int, key: np.int64) -> None:
+    """Put `key` among the `n` keys of the min-heap `best`, where there is room for it."""
+    at = n
+    while at > 0:
+        parent = (at - 1) >> 1
+        if best[parent] <= key:
+            break
+        best[at] = best[parent]
+        at = parent
+    best[at] = key
+
+
+@compiled
+def _replace_worst(best: NDArray[np.int64], n: int, key: np.int64) -> None:
+    """Put `key` in the place of the smallest of the `n` keys of the min-heap `best`."""
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= n:
+            break
+        if child + 1 < n and best[child + 1] < best[child]:
+            child += 1
+        if best[child] >= key:
+            break
+        best[at] = best[child]
+        at = child
+    best[at] = key
+
+
+@compiled
+def search(
+    q: NDArray[np.int32],
+    before: NDArray[np.int64],
+    plan: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    postings: NDArray[np.int32],
+    rows: NDArray[np.uint64],
+    ids: NDArray[np.int32],
+    score_bits: NDArray[np.int32],
+    touched: NDArray[np.int32],
+) -> int:
+    """Search for the queries `q` [B, F]; the first query with a negative id, or -1.
+
+    Writes `ids` [B, k] (-1 where there is no hit), `score_bits` [B, k] (the float32 scores seen as
+    int32) and `touched` [B], the number of rows looked at.
+    """
+    k = ids.shape[1]
+    n_fields = plan.shape[0]
+    begin = np.empty(n_fields, np.int64)
+    end = np.empty(n_fields, np.int64)
+    weight = np.empty(n_fields, np.float64)
+    word = np.empty(n_fields, np.int64)
+    field_mask = np.empty(n_fields, np.uint64)
+    wanted = np.empty(n_fields, np.uint64)
+    order = np.empty(n_fields, np.int64)
+    table = np.empty(1 << TABLE_FIELDS, np.int64)
+    sums = np.empty(1 << TABLE_FIELDS, np.float64)
+    single = np.empty(1 << TABLE_FIELDS, np.float32)
+    bits = single.view(np.int32)
+    best = np.empty(k, np.int64)
+
+    for b in range(q.shape[0]):
+        # The lists of this query: fields whose id the pool holds, in field order.
+        n_live = 0
+        for j in range(n_fields):
+            value = np.int64(q[b, plan[j, COLUMN]])
+            if value < 0:
+                return b
+            code = value - plan[j, FIRST]
+            if value == 0 or code < 0 or code >= plan[j, SIZE]:
+                continue
+            at = plan[j, BASE] + code
+            if starts[at] == starts[at + 1]:
+                continue
+            begin[n_live] = starts[at]
+            end[n_live] = starts[at + 1]
+            weight[n_live] = weights[at]
+            word[n_live] = plan[j, WORD]
+            shift = np.uint64(plan[j, SHIFT])
+            ones = (np.uint64(1) << np.uint64(plan[j, BITS])) - np.uint64(1)
+            field_mask[n_live] = ones << shift
+            wanted[n_live] = np.uint64(code + 1) << shift
+            # Rarest first: the weight falls as a list grows.
+            place = n_live
+            while place > 0 and weight[order[place - 1]] < weight[n_live]:
+                order[place] = order[place - 1]
+                place -= 1
+            order[place] = n_live
+            n_live += 1
+
+        tabulated = n_live <= TABLE_FIELDS
+        if tabulated:
+            _tabulate(table, sums, n_live, weight, single, bits)
+        limit = before[b]
+        n = 0
+        worst = np.int64(0)  # the smallest key held once k are held; no key is that small
+        looked = 0
+        seen = 0  # fields whose lists are done with
+        open_fields = np.int64((1 << n_live) - 1)
+        for p in range(n_live):
+            # A row not in an earlier list matches the fields still open at the very most.
+            bound = (
+                table[open_fields] if tabulated else _key(open_fields, n_live, weight, single, bits)
+            )
+            if bound <= worst:
+                break  # and later bounds are lower still
+            field = order[p]
+            stop = end[field]
+            for i in range(begin[field], min(begin[field] + PREFETCH, stop)):
+                prefetch(rows, postings[i])
+            for i in range(begin[field], stop):
+                row = np.int64(postings[i])
+                # The list ascends, so a row that cannot win on a tie ends it.
+                if row >= limit or bound - row <= worst:
+                    break
+                if i + PREFETCH < stop:
+                    prefetch(rows, postings[i + PREFETCH])
+                looked += 1
+                mask = np.int64(0)
+                for t in range(n_live):
+                    same = (rows[row, word[t]] & field_mask[t]) == wanted[t]
+                    mask |= np.int64(same) << t
+                if mask & seen:
+                    continue
+                at_row_0 = table[mask] if tabulated else _key(mask, n_live, weight, single, bits)
+                key = at_row_0 - row
+                if n < k:
+                    _insert(best, n, key)
+                    n += 1
+                    if n == k:
+                        worst = best[0]
+                elif key > worst:
+                    _replace_worst(best, n, key)
+                    worst = best[0]
+            seen |= 1 << field
+            open_fields &= ~(1 << field)
+
+        touched[b] = looked
+        for place in range(n, k):
+            ids[b, place] = -1
+            score_bits[b, place] = 0
+        # Taking the worst away again and again fills the answer from its end.
+        for place in range(n - 1, -1, -1):
+            key = best[0]
+            ids[b, place] = LOW - (key & LOW)
+            score_bits[b, place] = key >> 32
+            _replace_worst(best, place, best[place])
+    return -1

@@ -1,0 +1,36 @@
+"""Shapes in annotations are checked while testing; one thread; a tiny data set."""
+
+from typing import NamedTuple
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook(
+    [
+        f"rokkit.{package}"
+        for package in ("layers", "models", "knowledge", "training", "evaluation")
+    ],
+    "beartype.beartype",
+)
+
+import torch  # noqa: E402
+from made_batches import tiny_batch, tiny_schema  # noqa: E402
+
+from rokkit.data.batch import Batch  # noqa: E402
+from rokkit.data.schema import Schema  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+class Tiny(NamedTuple):
+    """A schema and a batch of it."""
+
+    schema: Schema
+    batch: Batch
+
+
+@pytest.fixture
+def tiny() -> Tiny:
+    """Four fields; 12 rows with history, neighbours and padding in both."""
+    torch.manual_seed(0)
+    return Tiny(tiny_schema(), tiny_batch())

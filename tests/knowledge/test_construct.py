@@ -1,0 +1,296 @@
+"""Construction: what is imitated, what is contrasted, and what the loop makes of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from made_samples import ITEMS, made_neighbours, made_samples, made_schema
+
+from rokkit.errors import ConfigError, DataError
+from rokkit.knowledge.base import KnowledgeBase, KnowledgeBaseConfig, Projector
+from rokkit.knowledge.construct import (
+    ConstructConfig,
+    ConstructTask,
+    positive_shares,
+    set_standardisation,
+    teacher_representations,
+)
+from rokkit.knowledge.losses import construction_loss, imitation_loss
+from rokkit.models.base import CTRModel
+from rokkit.retrieval.neighbours import Neighbours
+from rokkit.training import Feed, TrainConfig, fit, seed_everything
+
+R = 8
+BLOCKS = {"features": slice(0, 6), "labels": slice(6, 8)}
+
+
+def learnable(x):
+    """r as a fixed function of the item: nothing else has to be remembered."""
+    table = np.random.default_rng(9).normal(2.0, [1, 2, 3, 4, 5, 6, 0.1, 0.1], size=(ITEMS, R))
+    return table[x[:, 1] - 13].astype(np.float32)
+
+
+def task_of(alpha=0.1, positive="top", standardise=True, rows=400, dropout=0.0, samples=None):
+    samples = samples or made_samples(rows, pool=300)
+    feeds = {
+        part: Feed(samples, part, needs=frozenset(), neighbours=made_neighbours(samples, part))
+        for part in ("train", "val")
+    }
+    seed_everything(0)
+    config = KnowledgeBaseConfig(
+        dim=8, hidden=(32,), batch_norm=True, dropout=dropout, standardise=standardise
+    )
+    return ConstructTask(
+        KnowledgeBase(made_schema(), config, R),
+        Projector(R),
+        ConstructConfig(alpha=alpha, positive=positive),
+        train=feeds["train"],
+        val=feeds["val"],
+        r_train=learnable(samples.train.x),
+        r_val=learnable(samples.val.x),
+        blocks=BLOCKS,
+    )
+
+
+def training(**values):
+    given = {"epochs": 30, "batch_size": 32, "learning_rate": 0.02, "monitor": "loss"}
+    return TrainConfig(**given | {"patience": 30} | values)
+
+
+def measured(task):
+    """As the loop measures."""
+    task.module.eval()
+    with torch.no_grad():
+        return task.evaluate()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_what_can_be_learnt_is_learnt(alpha):
+    task = task_of(alpha)
+    assert abs(measured(task)["r2"]) < 0.2
+    result = fit(task, 400, training(), seed=0)
+    found = measured(task)
+    assert found["r2"] > 0.9
+    assert found["r2_features"] > 0.9
+    assert found["r2_labels"] > 0.9
+    assert found["loss"] == result.best_metric
+
+
+def test_z_lives_in_standardised_space_and_back_in_the_teachers():
+    task = task_of(0.0)
+    fit(task, 400, training(), seed=0)
+    x = torch.from_numpy(made_samples(400, pool=300).val.x)
+    r = torch.from_numpy(learnable(x.numpy()))
+    with torch.no_grad():
+        z = task.base(x)
+        assert imitation_loss(task.base.to_teacher_space(z), r) < 0.1 * r.var(0).mean()
+        # Raw, the widest dimension would be 3,600 times the narrowest; here they are alike.
+        assert 0.5 < z.std(0).min() < z.std(0).max() < 1.5
+
+
+def test_statistics_are_those_of_train_alone():
+    task = task_of()
+    r = learnable(made_samples(400, pool=300).train.x).astype(np.float64)
+    assert task.base.r_mean.numpy() == pytest.approx(r.mean(0), rel=1e-5)
+    assert task.base.r_std.numpy() == pytest.approx(r.std(0), rel=1e-5)
+    raw = task_of(standardise=False)
+    assert raw.base.r_mean.tolist() == [0.0] * R
+    assert raw.base.r_std.tolist() == [1.0] * R
+
+
+def test_a_dimension_that_never_varies_is_not_divided_by_nothing():
+    """float32 noise around 1e3 is no spread either."""
+    base = task_of().base
+    r = np.tile(np.float32([1000.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), (50, 1))
+    r[::2, 0] = np.nextafter(np.float32(1000), np.float32(2000))
+    set_standardisation(base, r)
+    assert base.r_std.tolist() == [1.0] * R
+    assert torch.isfinite(base.standardised(torch.from_numpy(r))).all()
+
+
+def test_the_loss_is_eq_8_of_two_passes():
+    """x first, then s, each with its own BatchNorm statistics, the positives by rank."""
+    task = task_of(0.3)
+    rows = torch.arange(20)
+    task.module.train()
+    found = task.loss(rows)
+    other = task_of(0.3)
+    other.module.train()
+    feed = other.train
+    x, (s, mask) = feed.batch(rows).x, feed.positives(rows)
+    s[~mask] = x[~mask]
+    z_x, z_s = other.base(x), other.base(s)
+    r = other.base.standardised(torch.from_numpy(learnable(x.numpy())))
+    p_x, p_s = other.projector(z_x), other.projector(z_s)
+    expected = construction_loss(z_x, r, p_x, z_s, p_s, 0.3, mask=mask)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_alpha_0_is_imitation_alone_and_leaves_h_and_the_neighbours_out():
+    task = task_of(0.0)
+    task.module.train()
+    loss = task.loss(torch.arange(16))
+    loss.backward()
+    assert all(p.grad is None for p in task.projector.parameters())
+    assert (task.train.batch(torch.arange(16)).x != 0).all()
+    touched = task.base.f.weight.grad.abs().sum(1) > 0
+    ids = set(task.train.batch(torch.arange(16)).x.flatten().tolist())
+    assert set(torch.nonzero(touched).flatten().tolist()) <= ids
+
+
+def test_the_contrast_is_what_trains_rows_that_only_the_pool_holds():
+    task = task_of(0.5)
+    task.module.train()
+    rows = torch.arange(16)
+    task.loss(rows).backward()
+    touched = set(torch.nonzero(task.base.f.weight.grad.abs().sum(1)).flatten().tolist())
+    only_pool = set(task.train.positives(rows)[0].flatten().tolist()) - set(
+        task.train.batch(rows).x.flatten().tolist()
+    )
+    assert only_pool - {0} <= touched
+    assert 0 not in touched
+
+
+def test_alpha_1_alone_does_not_collapse():
+    """Protocol: with the contrast alone, z keeps spread; stop-gradient and h see to that."""
+    task = task_of(1.0)
+    fit(task, 400, training(epochs=10, learning_rate=0.005), seed=0)
+    found = measured(task)
+    with torch.no_grad():
+        z = task.base(task.val.batch(torch.arange(len(task.val))).x)
+    assert found["collapse"] < 0.9
+    assert found["effective_rank"] > 1.5
+    assert torch.nn.functional.normalize(z).std(0).max() > 0.05
+
+
+def test_rows_without_a_neighbour_have_no_part_in_the_contrast():
+    samples = made_samples(64, pool=80)
+    none = Neighbours(np.full((64, 2), -1, np.int32), np.zeros((64, 2), np.float32))
+    task = task_of(1.0, samples=samples)
+    task.train = Feed(samples, "train", needs=frozenset(), neighbours=none)
+    task.module.train()
+    loss = task.loss(torch.arange(16))
+    assert loss == 0
+    assert torch.isfinite(loss)
+
+
+def test_random_positives_are_any_of_those_found_and_top_is_the_first():
+    """Row i has up to i % 5 neighbours; none of the padding may be drawn."""
+    task = task_of(0.5, positive="random")
+    rows = torch.arange(400)
+    counts = task.train.neighbour_counts(rows)
+    seen = {n: set() for n in range(5)}
+    original = task.train.positives
+
+    def spy(rows, columns):
+        for n, column in zip(counts.tolist(), columns.tolist(), strict=True):
+            seen[n].add(column)
+        return original(rows, columns)
+
+    task.train.positives = spy
+    for _ in range(20):
+        task.loss(rows)
+    assert seen == {0: {0}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {0, 1, 2, 3}}
+
+
+def test_validation_draws_nothing_and_repeats_itself():
+    task = task_of(0.5, positive="random")
+    before = torch.get_rng_state()
+    assert measured(task) == measured(task)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_validation_positives_do_not_depend_on_when_the_task_is_made():
+    """A resumed process makes it anew, with its generators in another state."""
+    task = task_of(0.5, positive="random")
+    samples = made_samples(400, pool=300)
+    r = {"r_train": learnable(samples.train.x), "r_val": learnable(samples.val.x)}
+    expected = measured(task)["contrastive"]
+    torch.rand(7)
+    again = ConstructTask(
+        task.base, task.projector, task.config, train=task.train, val=task.val, **r
+    )
+    assert measured(again)["contrastive"] == expected
+
+
+@pytest.mark.parametrize("k", [1, 4, 7, 12])
+def test_resumed_construction_is_bit_equal(tmp_path, k):
+    """Random positives and dropout draw from generators that a checkpoint has to bring back."""
+    config = training(epochs=2, batch_size=50, checkpoint_every=1)
+    outcomes = []
+    for folder in (None, tmp_path):
+        task = task_of(0.3, "random", dropout=0.2)
+        if folder:
+            fit(task, 400, config, seed=4, folder=folder, stop_after_steps=k)
+            task = task_of(0.3, "random", dropout=0.2)
+            torch.rand(5)
+        result = fit(task, 400, config, seed=4, folder=folder)
+        outcomes.append((result.history, task.module.state_dict()))
+    assert outcomes[0][0] == outcomes[1][0]
+    for name, value in outcomes[0][1].items():
+        assert torch.equal(value, outcomes[1][1][name]), name
+
+
+def test_shares_of_positives():
+    """Of four rows: one equal to its neighbour, one without any, two with another row."""
+    samples = made_samples(64, pool=80)
+    x = samples.train.x[:4].copy()
+    x[0] = samples.pool.x[7]
+    train = dataclasses.replace(samples.train, x=x, y=samples.train.y[:4])
+    samples = dataclasses.replace(samples, train=train)
+    ids = np.array([[7], [-1], [8], [9]], np.int32)
+    samples.pool.x[8:10, 0] = 1 + (x[2:, 0]) % 12  # another user, so another row
+    feed = Feed(
+        samples, "train", needs=frozenset(), neighbours=Neighbours(ids, ids.astype(np.float32))
+    )
+    assert positive_shares(feed) == {"identical": 0.25, "without": 0.25}
+
+
+class Teacher(CTRModel):
+    """r depends on the mode, so a teacher left in training mode is noticed."""
+
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+        self.drop = torch.nn.Dropout(0.5)
+
+    def aggregate(self, batch):
+        return self.drop(batch.neighbours.float().mean(1))
+
+
+def test_representations_are_those_of_eval_mode_in_the_feeds_order():
+    samples = made_samples(64)
+    table = made_neighbours(samples, "train")
+    feed = Feed(samples, "train", needs={"neighbours"}, neighbours=table)
+    teacher = Teacher()
+    found = teacher_representations(teacher, feed, batch_size=10)
+    expected = feed.batch(torch.arange(64)).neighbours.float().mean(1)
+    assert (found == expected.numpy()).all()
+    assert found.dtype == np.float32
+    assert teacher.training
+
+
+def test_what_does_not_fit_is_refused():
+    for alpha in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ConfigError, match="alpha is"):
+            ConstructConfig(alpha=alpha)
+    config = ConstructConfig()
+    object.__setattr__(config, "positive", "best")
+    with pytest.raises(ConfigError, match="positive is 'best'"):
+        config.__post_init__()
+    task = task_of()
+    samples = made_samples(400, pool=300)
+    held = {
+        "train": task.train,
+        "val": task.val,
+        "r_train": learnable(samples.train.x),
+        "r_val": learnable(samples.val.x),
+    }
+    bare = Feed(samples, "val", needs=frozenset())
+    for wrong, error, message in (
+        ({"val": bare}, ConfigError, "'val' has no neighbours"),
+        ({"r_val": held["r_train"]}, DataError, r"shape \(400, 8\); expected \[200, R\]"),
+        ({"r_train": held["r_train"] * np.nan}, DataError, "finite"),
+    ):
+        with pytest.raises(error, match=message):
+            ConstructTask(task.base, task.projector, task.config, **held | wrong)

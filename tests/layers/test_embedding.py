@@ -1,0 +1,68 @@
+"""Id tables."""
+
+import pytest
+import torch
+
+from rokkit.errors import ConfigError
+from rokkit.layers import FieldEmbedding, IdEmbedding, JoinedEmbedding
+
+
+def test_an_id_becomes_its_row_and_padding_becomes_zeros():
+    table = FieldEmbedding(5, 3)
+    ids = torch.tensor([[0, 4], [2, 0]], dtype=torch.int32)
+    expected = torch.stack([table.weight[[0, 4]], table.weight[[2, 0]]])
+    assert torch.equal(table(ids), expected)
+    assert torch.equal(table(ids)[0, 0], torch.zeros(3))
+
+
+def test_padding_stays_zero_under_an_optimizer():
+    # Kills a table that gives row 0 a gradient, which training would move away from zero.
+    table = FieldEmbedding(5, 3)
+    optimizer = torch.optim.Adam(table.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (table(torch.tensor([0, 1, 0])) - 1).square().sum().backward()
+        optimizer.step()
+    assert torch.equal(table.weight[0], torch.zeros(3))
+    assert not torch.equal(table.weight[1], torch.zeros(3))
+
+
+def test_a_repeated_id_sums_its_gradients():
+    table = FieldEmbedding(4, 2)
+    table(torch.tensor([[1, 1], [3, 1]])).sum().backward()
+    assert torch.equal(table.weight.grad, torch.tensor([[0, 0], [3, 3], [0, 0], [1, 1.0]]))
+
+
+def test_std_is_that_of_the_rows():
+    torch.manual_seed(0)
+    std = FieldEmbedding(2000, 10, std=0.3).weight[1:].std().item()
+    assert std == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.mark.parametrize("values", [(0, 3, 0.1), (5, 0, 0.1), (5, 3, -0.1)])
+def test_sizes_out_of_range_are_refused(values):
+    with pytest.raises(ConfigError, match="expected at least"):
+        FieldEmbedding(*values)
+
+
+def test_joined_tables_lie_side_by_side():
+    own, other = FieldEmbedding(5, 3), FieldEmbedding(5, 2)
+    joined, ids = JoinedEmbedding(own, other), torch.tensor([[1, 4], [0, 2]])
+    assert joined.dim == 5
+    assert torch.equal(joined(ids)[..., :3], own(ids))
+    assert torch.equal(joined(ids)[..., 3:], other(ids))
+    assert torch.equal(joined.of_history(ids), joined(ids))
+
+
+def test_without_on_history_a_history_sees_zeros_for_the_other_table():
+    own, other = FieldEmbedding(5, 3), FieldEmbedding(5, 2)
+    joined, ids = JoinedEmbedding(own, other, on_history=False), torch.tensor([[1, 4], [0, 2]])
+    assert torch.equal(joined.of_history(ids)[..., :3], own(ids))
+    assert torch.equal(joined.of_history(ids)[..., 3:], torch.zeros(2, 2, 2))
+    assert torch.equal(joined(ids)[..., 3:], other(ids))
+
+
+def test_both_kinds_are_id_embeddings():
+    table = FieldEmbedding(5, 3)
+    assert isinstance(table, IdEmbedding)
+    assert isinstance(JoinedEmbedding(table, table), IdEmbedding)
