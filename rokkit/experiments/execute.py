@@ -30,6 +30,7 @@ from rokkit.files import aside, read_json, save_array, write_json
 from rokkit.knowledge import (
     ConstructTask,
     KnowledgeBase,
+    KnowledgeModel,
     Projector,
     collapse_level,
     effective_rank,
@@ -37,8 +38,7 @@ from rokkit.knowledge import (
     teacher_representations,
     with_knowledge,
 )
-from rokkit.layers import FieldEmbedding
-from rokkit.models import CTRModel, create_model
+from rokkit.models import CTRModel, Teacher, create_model, parameter_counts
 from rokkit.paths import shown
 from rokkit.retrieval import Neighbours, neighbour_meta, neighbours
 from rokkit.training import CTRTask, Feed, FitResult, fit, predict, seed_everything
@@ -162,6 +162,7 @@ def _train(
     """A backbone or a teacher, with or without a knowledge base (§4.4)."""
     schema, config = inputs.samples.schema, dict(model_spec.config)
     seed_everything(spec.seed)
+    model: CTRModel | KnowledgeModel
     if spec.knowledge is None:
         model = create_model(model_spec.name, schema, **config)
     else:
@@ -203,9 +204,8 @@ def _construct(
     r of val selects the epoch; r of test is computed for the report alone.
     """
     teacher = load_model(teacher_folder, knowledge.teacher, inputs.samples).to(inputs.device)
-    backbone = teacher.backbone
-    width: int = backbone.representation_dim
-    blocks: Mapping[str, slice] = backbone.representation_blocks
+    assert isinstance(teacher.backbone, Teacher)
+    width, blocks = teacher.backbone.representation_dim, teacher.backbone.representation_blocks
     with clock.time("represent"):
         r = {
             part: teacher_representations(teacher, inputs.feed(part, frozenset(teacher.needs)))
@@ -248,8 +248,7 @@ def measure_base(
     """
     base.eval()
     with torch.no_grad():
-        rows = torch.arange(len(feed), device=feed.device).split(EVALUATION_ROWS)
-        z = torch.cat([base(feed.batch(some).x).float() for some in rows])
+        z = torch.cat([base(feed.batch(rows).x).float() for rows in feed.chunks(EVALUATION_ROWS)])
         wanted = base.standardised(torch.from_numpy(r).to(feed.device))
         r2 = imitation_r2(z, wanted, blocks)
         return {
@@ -278,7 +277,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     """The weights of a finished run; ArtefactError that names the file if they are damaged."""
     path = folder / WEIGHTS
     try:
-        return load_file(path)
+        weights: dict[str, Tensor] = load_file(path)
+        return weights
     except (OSError, SafetensorError) as error:
         raise ArtefactError(f"{shown(path)} is damaged ({error}). {remedy(folder)}") from None
 
@@ -292,12 +292,8 @@ def save_weights(folder: Path, module: nn.Module) -> None:
 
 def count_parameters(module: nn.Module) -> dict[str, int]:
     """Numbers of parameters: in id tables, in dense layers, in total, and trained ones."""
-    tables = {p for m in module.modules() if isinstance(m, FieldEmbedding) for p in m.parameters()}
-    every = list(module.parameters())
-    table = sum(p.numel() for p in every if p in tables)
-    total = sum(p.numel() for p in every)
-    trainable = sum(p.numel() for p in every if p.requires_grad)
-    return {"table": table, "dense": total - table, "total": total, "trainable": trainable}
+    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    return parameter_counts(module) | {"trainable": trainable}
 
 
 def _load_weights(module: nn.Module, folder: Path) -> None:

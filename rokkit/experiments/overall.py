@@ -1,6 +1,7 @@
 """Table 2 so far: every system over all seeds, compared by paired tests, beside the paper's."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -159,7 +160,7 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
             }
         )
     frame = pd.DataFrame(rows)
-    better = {"AUC": "max", "Log-loss": "min"}
+    better: Mapping[str, Literal["max", "min"]] = {"AUC": "max", "Log-loss": "min"}
     return Table(
         frame=frame,
         caption=f"Table 2 so far, on {reports[0].spec.data.name}; the paper's AUC on its own data.",

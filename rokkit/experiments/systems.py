@@ -90,7 +90,7 @@ def _training(name: str, settings: Settings) -> TrainConfig:
     )
     if name != settings.teacher:
         return config
-    own = {
+    own: dict[str, Any] = {
         "epochs": settings.teacher_epochs,
         "batch_size": settings.teacher_batch_size,
         "learning_rate": settings.teacher_learning_rate,

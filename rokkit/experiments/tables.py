@@ -68,7 +68,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<p><small>{note}</small></p>" for note in self.notes)
-        return self.styler().to_html() + notes
+        return str(self.styler().to_html()) + notes
 
     def markdown(self) -> str:
         """A Markdown table, columns aligned: texts left, numbers right."""

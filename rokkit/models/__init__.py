@@ -6,6 +6,7 @@ from rokkit.models.base import (
     BackboneConfig,
     CTRModel,
     HeadConfig,
+    Teacher,
     parameter_counts,
 )
 from rokkit.models.registry import (
@@ -23,6 +24,7 @@ __all__ = [
     "BackboneConfig",
     "CTRModel",
     "HeadConfig",
+    "Teacher",
     "create_model",
     "list_models",
     "model_entry",

@@ -4,8 +4,9 @@ Symbols: B batch; F fields; d width of an id's embedding; P width of φ, the bac
 representation of a sample; E width of what joins the head's input.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -78,6 +79,25 @@ class Backbone(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no forward.")
 
 
+@runtime_checkable
+class Teacher(Protocol):
+    """What a backbone has besides if it can teach: r, and how r is laid out."""
+
+    @property
+    def representation_dim(self) -> int:
+        """R."""
+        ...
+
+    @property
+    def representation_blocks(self) -> Mapping[str, slice]:
+        """Where in r each of its blocks lies, by name."""
+        ...
+
+    def aggregate(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B R"]:
+        """r: what the teacher makes of the neighbours."""
+        ...
+
+
 class CTRModel(nn.Module):
     """A backbone and its id table."""
 
@@ -100,14 +120,12 @@ class CTRModel(nn.Module):
     def aggregate(self, batch: Batch) -> Float[Tensor, "B R"]:
         """r, what a teacher makes of the neighbours; ConfigError if the model is no teacher."""
         check_batch(batch, self.needs)
-        aggregate = getattr(self.backbone, "aggregate", None)
-        if aggregate is None:
+        if not isinstance(self.backbone, Teacher):
             raise ConfigError(
                 f"{type(self.backbone).__name__} aggregates no neighbours, so it cannot teach; "
                 "take a teacher such as rim."
             )
-        r: Tensor = aggregate(batch, self.embedding)
-        return r
+        return self.backbone.aggregate(batch, self.embedding)
 
 
 def check_batch(batch: Batch, needs: frozenset[str]) -> None:

@@ -33,7 +33,10 @@ Row = dict[str, int | float]
 class Task(Protocol):
     """What is trained, on what, and how it is judged."""
 
-    module: nn.Module  # everything with parameters; the loop sets its mode
+    @property
+    def module(self) -> nn.Module:
+        """Everything with parameters; the loop sets its mode."""
+        ...
 
     def loss(self, batch_rows: Int[Tensor, "B"]) -> Float[Tensor, ""]:
         """Mean loss of the training rows `batch_rows`, float32."""
