@@ -2,9 +2,9 @@
 
 RIM's sample construction for event logs; the same path without negatives for impression logs.
 
-DEVIATION(§1.4.7): RIM shuffles pool and targets. Here all parts stay in time order, each negative
-right after its positive, so that a search can be told to see only rows before a moment. Training
-shuffles for itself.
+DEVIATION(§5.1.1): RIM (hori_split.py) shuffles pool and targets. Here all parts stay in time order,
+each negative right after its positive, so that a search can be told to see only rows before a
+moment. Training shuffles for itself.
 """
 
 from dataclasses import dataclass, replace

@@ -59,7 +59,7 @@ def interleave(
     """[2n, F]: each positive of `x` [n, F], followed at once by its negative.
 
     A negative copies its positive and takes the item tuple `drawn`, all columns of it: replacing
-    only some would show an item with a seller it never has and give the label away (§1.7).
+    only some would show an item with a seller it never has and give the label away.
     """
     both = np.repeat(x, 2, axis=0)
     both[1::2, list(item_columns)] = tuples[drawn]

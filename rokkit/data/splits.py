@@ -96,7 +96,7 @@ class GlobalShares:
 class CutPoints:
     """Absolute cuts (protocol of RIM, `hori_split.py`): pool < train <= … < val <= … < test <= ….
 
-    DEVIATION(§1.4.10): RIM has no validation part; here it is the last stretch before test, so that
+    DEVIATION(§5.1.1): RIM has no validation part; here it is the last stretch before test, so that
     nothing is selected on test.
     """
 

@@ -22,7 +22,9 @@ def encode(
     A missing value (None, NaN, empty text) is one more value, numbered last.
 
     RIM, `feateng.py`: the vocabulary covers the whole file, so nothing is out of vocabulary.
-    DEVIATION(§1.4.1): sorted, because the order of a set of strings differs from run to run.
+
+    DEVIATION(§5.1.1): ids follow the sorted values, because the order of a set of strings, which
+    RIM numbers, differs from run to run.
     """
     x = np.empty((len(frame), len(fields)), np.int32)
     vocabularies = []

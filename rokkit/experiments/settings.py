@@ -69,10 +69,12 @@ class Settings:
     alpha: float = _setting(0.1, "weight of the contrastive loss against imitation, Eq. 8")
     positive: Literal["top", "random"] = _setting("top", "neighbour taken as the positive")
     base_hidden: tuple[int, ...] = _setting((256, 256), "hidden widths of the encoder g")
+    base_dropout: float = _setting(0.0, "dropout in the hidden layers of the encoder g")
     standardise: bool = _setting(True, "imitate r standardised per dimension by train statistics")
     construct_epochs: int = _setting(20, "at most so many epochs of construction")
     construct_batch_size: int = _setting(512, "samples per step of construction")
     construct_learning_rate: float = _setting(1e-3, "Adam's step size in construction")
+    construct_weight_decay: float = _setting(0.0, "decay of g's weights in construction")
     construct_patience: int = _setting(3, "evaluations without a lower loss before stopping")
 
     # Use of the knowledge base (§4.4)
@@ -103,10 +105,10 @@ class Settings:
         for name in ("learning_rate", "teacher_learning_rate", "construct_learning_rate"):
             value = getattr(self, name)
             require(value is None or value > 0, name, value, "more than 0")
-        for name in ("weight_decay", "teacher_weight_decay"):
+        for name in ("weight_decay", "teacher_weight_decay", "construct_weight_decay"):
             value = getattr(self, name)
             require(value is None or value >= 0, name, value, "at least 0")
-        for name in ("dropout", "teacher_dropout"):
+        for name in ("dropout", "teacher_dropout", "base_dropout"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, name, value, "from 0 to below 1")
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "from 0 to 1")

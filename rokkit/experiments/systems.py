@@ -106,6 +106,7 @@ def _knowledge(settings: Settings) -> KnowledgeSpec:
         base=KnowledgeBaseConfig(
             dim=split_embedding_dim(settings.embed_dim)[1],
             hidden=settings.base_hidden,
+            dropout=settings.base_dropout,
             standardise=settings.standardise,
         ),
         construct=ConstructConfig(alpha=settings.alpha, positive=settings.positive),
@@ -113,6 +114,7 @@ def _knowledge(settings: Settings) -> KnowledgeSpec:
             epochs=settings.construct_epochs,
             batch_size=settings.construct_batch_size,
             learning_rate=settings.construct_learning_rate,
+            weight_decay=settings.construct_weight_decay,
             patience=settings.construct_patience,
             monitor="loss",
             amp=settings.amp,

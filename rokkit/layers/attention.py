@@ -25,8 +25,9 @@ class ActivationUnit(nn.Module):
 
     (Zhou et al., KDD'18, §4.3 there.) The first layer's product with q − k is one with q less one
     with k, so W_q q + W_k k + W_p (q∘k) is the same family of functions, needs no tensor of
-    B x T x 4D, and takes W_q q once per row. DEVIATION(DIN §4.3): initial weights are therefore
-    drawn for three inputs, not four.
+    B x T x 4D, and takes W_q q once per row.
+
+    DEVIATION(DIN §4.3): initial weights are drawn for three inputs (q, k, q∘k), not four.
     """
 
     def __init__(self, dim: int, hidden: tuple[int, ...]) -> None:
