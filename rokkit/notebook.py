@@ -72,6 +72,11 @@ class Session:
         """A run per system and seed of the settings, in their order."""
         return [run.spec for run in run_specs(self.settings)]
 
+    def constructions(self) -> list[RunSpec]:
+        """The runs that construct the knowledge bases of `specs`, each once."""
+        parents = [parent for spec in self.specs() if spec.knowledge for parent in spec.parents()]
+        return list(dict.fromkeys(parents))
+
     def plan(self, specs: Sequence[RunSpec] | None = None) -> pd.DataFrame:
         """The runs that `specs` (None: those of the settings) need, and which are done."""
         planned = Runs().plan(self.specs() if specs is None else specs)

@@ -105,38 +105,17 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from rokkit.experiments import data_table, parts_table
+    from rokkit.experiments import card_table, data_table, parts_table
     from rokkit.paths import shown
 
     _, samples = _load(options)
-    print(columns(card_rows(samples.card)))
+    print(columns(card_table(samples).texts()))
     print()
     print(parts_table(samples).markdown())
     print()
     print(data_table(samples).markdown())
     print(f"\nsamples: {shown(samples.folder)}")
     return 0
-
-
-def card_rows(card: dict[str, Any]) -> list[tuple[str, str]]:
-    """The texts of a data card, by what they are."""
-    history = card["history"]
-    rows = [
-        ("data set", str(card["name"])),
-        ("licence", str(card["licence"])),
-        ("", str(card["licence_note"])),
-        ("options", ", ".join(f"{k}={v}" for k, v in card["options"].items())),
-        ("rows read", f"{card['rows_read']:,}"),
-        *(("dropped", f"{d['rows']:,}: {d['reason']}") for d in card["dropped"]),
-        (
-            "history",
-            f"mean {history['mean']:.1f}, median {history['p50']:.0f}, 95 % at most "
-            f"{history['p95']:.0f}, empty {history['empty_share']:.1%}",
-        ),
-        *(("note", note) for note in card["notes"]),
-        *(("raw file", f"{name} {digest}") for name, digest in card["source_files"].items()),
-    ]
-    return rows
 
 
 def _load(options: argparse.Namespace) -> tuple[bool, Any]:

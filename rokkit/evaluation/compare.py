@@ -15,6 +15,7 @@ from rokkit.evaluation.metrics import auc, log_loss
 
 Metric = Literal["auc", "log_loss"]
 METRICS = get_args(Metric)
+SIGNIFICANT = 0.01  # the paper's level (§5.1.2)
 
 
 @runtime_checkable
@@ -44,6 +45,18 @@ class Comparison:
     n_seeds: int
     n_samples: int
     differences: tuple[float, ...]  # per seed
+
+    @property
+    def finding(self) -> Literal["better", "worse", "not decided"]:
+        """What the comparison says of a against b.
+
+        Decided only if both tests agree: the interval leaves 0 out, and over several seeds the
+        paired test has p < 0.01, the paper's level (§5.1.2).
+        """
+        seeds_agree = self.p_value is None or self.p_value < SIGNIFICANT
+        if self.low <= 0 <= self.high or not seeds_agree:
+            return "not decided"
+        return "better" if (self.difference > 0) == (self.metric == "auc") else "worse"
 
 
 def compare(

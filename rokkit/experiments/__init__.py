@@ -1,6 +1,8 @@
 """Runs and what is made of them: specs, folders, published numbers, tables, figures."""
 
+from rokkit.experiments.claims import base_unchanged, bases_unchanged
 from rokkit.experiments.data_table import (
+    card_table,
     cuts,
     data_table,
     events_frame,
@@ -26,6 +28,7 @@ from rokkit.experiments.overall import (
     overall_frame,
     overall_table,
 )
+from rokkit.experiments.reading import Reading, reading
 from rokkit.experiments.report import Report
 from rokkit.experiments.runs import Planned, Runs
 from rokkit.experiments.settings import Settings
@@ -39,6 +42,7 @@ __all__ = [
     "KnowledgeSpec",
     "ModelSpec",
     "Planned",
+    "Reading",
     "Report",
     "RetrievalSpec",
     "RunError",
@@ -51,6 +55,9 @@ __all__ = [
     "Standing",
     "SystemRun",
     "Table",
+    "base_unchanged",
+    "bases_unchanged",
+    "card_table",
     "comparison",
     "comparisons_table",
     "construction_figure",
@@ -69,6 +76,7 @@ __all__ = [
     "overall_table",
     "parts_table",
     "read_table",
+    "reading",
     "run_specs",
     "save_figure",
     "save_table",

@@ -1,5 +1,7 @@
 """Facts about finished runs that a notebook asserts, read from the run folders."""
 
+from collections.abc import Iterable
+
 import torch
 
 from rokkit.experiments.execute import read_weights
@@ -17,3 +19,17 @@ def base_unchanged(construction: Report, user: Report) -> bool:
     made, used = read_weights(construction.folder), read_weights(user.folder)
     held = {name.removeprefix(BASE): t for name, t in used.items() if name.startswith(BASE)}
     return made.keys() == held.keys() and all(torch.equal(made[name], held[name]) for name in made)
+
+
+def bases_unchanged(constructions: Iterable[Report], reports: Iterable[Report]) -> bool:
+    """`base_unchanged` for every one of `reports` that uses a base.
+
+    False also if the construction of one is not among `constructions`.
+    """
+    made = {report.spec: report for report in constructions}
+    users = [r for r in reports if r.spec.model is not None and r.spec.knowledge is not None]
+    return all(
+        parent in made and base_unchanged(made[parent], user)
+        for user in users
+        for parent in user.spec.parents()
+    )

@@ -11,6 +11,31 @@ from rokkit.experiments.tables import Table
 COUNTS = ("Users", "Items", "Samples", "Fields", "Features")
 
 
+def card_table(samples: Samples) -> Table:
+    """The data card as texts, by what they are."""
+    card = samples.card
+    history = card["history"]
+    rows = [
+        ("data set", str(card["name"])),
+        ("licence", str(card["licence"])),
+        ("", str(card["licence_note"])),
+        ("options", ", ".join(f"{k}={v}" for k, v in card["options"].items())),
+        ("rows read", f"{card['rows_read']:,}"),
+        *(("dropped", f"{d['rows']:,}: {d['reason']}") for d in card["dropped"]),
+        (
+            "history",
+            f"mean {history['mean']:.1f}, median {history['p50']:.0f}, 95 % at most "
+            f"{history['p95']:.0f}, empty {history['empty_share']:.1%}",
+        ),
+        *(("note", note) for note in card["notes"]),
+        *(("raw file", f"{name} {digest}") for name, digest in card["source_files"].items()),
+    ]
+    return Table(
+        frame=pd.DataFrame(rows, columns=["Card", "Content"]),
+        caption=f"Data card of {card['name']}.",
+    )
+
+
 def data_table(samples: Samples) -> Table:
     """Table 1 of the paper with a first row of ours. Different data: only the columns agree."""
     card = samples.card

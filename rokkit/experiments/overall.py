@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rokkit.data import load
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.evaluation import Comparison, compare, rel_impr
-from rokkit.evaluation.compare import Metric
+from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments import paper
 from rokkit.experiments.report import Report
 from rokkit.experiments.spec import DataSpec
@@ -30,7 +30,6 @@ PAPER_ROWS: Mapping[str, tuple[int, str]] = {
     "MLP+ROK": (4, "ROK(MLP)"),
     "DIN+ROK": (3, "DIN+ROK"),
 }
-SIGNIFICANT = 0.01  # the paper's level (§5.1.2)
 
 
 def by_system(reports: Iterable[Report]) -> dict[str, list[Report]]:
@@ -102,8 +101,9 @@ def comparisons_table(
         if system in held and against in held:
             c = comparison(reports, system, against, metric)
             p_value = np.nan if c.p_value is None else c.p_value
+            differences = (c.difference, c.low, c.high)
             rows.append(
-                (system, against, c.n_seeds, c.difference, c.low, c.high, p_value, c.p_bootstrap)
+                (system, against, c.n_seeds, *differences, p_value, c.p_bootstrap, c.finding)
             )
     columns = [
         "System",
@@ -114,6 +114,7 @@ def comparisons_table(
         "High",
         "p (seeds)",
         "p (samples)",
+        "Finding",
     ]
     frame = pd.DataFrame(rows, columns=columns)
     numbers = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
@@ -124,6 +125,7 @@ def comparisons_table(
         notes=(
             "p (seeds): two-sided paired t-test over seeds. Low, high and p (samples): bootstrap "
             "over test samples and seeds, 95 %.",
+            "Better or worse: the interval leaves 0 out and p (seeds) < 0.01; else not decided.",
         ),
     )
 

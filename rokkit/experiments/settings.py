@@ -45,6 +45,7 @@ class Settings:
     embed_dim: int = _setting(16, "embedding width d of one field")
     hidden: tuple[int, ...] = _setting((200, 80), "hidden widths of the models' heads")
     dropout: float = _setting(0.0, "dropout in the models' heads")
+    batch_norm: bool = _setting(False, "BatchNorm in the hidden layers of the models' heads")
     model_options: tuple[str, ...] = _setting((), "further settings, each model.setting=value")
 
     # Training of the models

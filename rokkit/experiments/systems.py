@@ -70,6 +70,7 @@ def _model(name: str, settings: Settings) -> ModelSpec:
         "embed_dim": settings.embed_dim,
         "hidden": settings.hidden,
         "dropout": dropout,
+        "batch_norm": settings.batch_norm,
     }
     has = {f.name for f in dataclasses.fields(model_entry(name).meta["config"])}
     own = settings.options_of_models().get(name, {})

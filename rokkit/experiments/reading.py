@@ -1,0 +1,99 @@
+"""What the numbers of Table 2 say, in sentences made of them.
+
+Nothing here knows the outcome: the same sentences come out otherwise for other runs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rokkit.evaluation import Comparison
+from rokkit.experiments import paper
+from rokkit.experiments.overall import PAIRS, PAPER_ROWS, by_system, comparison
+from rokkit.experiments.report import Report
+
+WORDS = {
+    "better": "is better than",
+    "worse": "is worse than",
+    "not decided": "cannot be told from",
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Findings, one sentence each; a notebook shows them as a list."""
+
+    lines: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"- {line}" for line in self.lines)
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+
+def reading(
+    reports: Sequence[Report],
+    constructions: Sequence[Report] = (),
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+) -> Reading:
+    """The comparisons of test AUC, what the base keeps of the teacher's lead, and its imitation.
+
+    Pairs whose systems were not both run are passed over.
+    """
+    held = by_system(reports)
+    found = {pair: comparison(reports, *pair) for pair in pairs if set(pair) <= set(held)}
+    lines = [compared(*pair, c) for pair, c in found.items()]
+    for (system, against), c in found.items():
+        teacher = found.get(("RIM", against))
+        if system == f"{against}+ROK" and teacher and teacher.finding == "better":
+            kept = c.difference / teacher.difference
+            lines.append(
+                f"{system} keeps {kept:.0%} of RIM's lead over {against}, without a search."
+            )
+    if constructions:
+        lines.append(imitation(constructions))
+    return Reading(tuple(lines))
+
+
+def compared(system: str, against: str, c: Comparison) -> str:
+    """One comparison in a sentence, with what the paper prints for the same two systems."""
+    seeds = f"over {c.n_seeds} seed{'s' if c.n_seeds > 1 else ''}"
+    p = "" if c.p_value is None else f"; p = {c.p_value:.2g} {seeds}"
+    sentence = (
+        f"{system} {WORDS[c.finding]} {against}: {c.difference:+.4f} test AUC "
+        f"(95 % interval {c.low:+.4f} to {c.high:+.4f}{p})."
+    )
+    printed = published(system, against)
+    if not printed:
+        return sentence
+    cells = ", ".join(f"{value:+.4f} on {dataset}" for dataset, value in printed.items())
+    return f"{sentence} The paper, on its data: {cells}."
+
+
+def published(system: str, against: str) -> dict[str, float]:
+    """The paper's difference in AUC by data set, where it prints both systems."""
+    found = {}
+    for dataset in paper.DATASETS:
+        a, b = (
+            paper.value(*PAPER_ROWS[name], dataset, "AUC") if name in PAPER_ROWS else None
+            for name in (system, against)
+        )
+        if a is not None and b is not None:
+            found[dataset] = a - b
+    return found
+
+
+def imitation(constructions: Sequence[Report]) -> str:
+    """How well the bases imitate their teachers on test samples, mean over the bases."""
+    test = [one.metrics["test"] for one in constructions]
+    blocks = sorted(name for name in test[0] if name.startswith("r2_"))
+    parts = ", ".join(
+        f"{name.removeprefix('r2_')} {np.mean([t[name] for t in test]):.2f}" for name in blocks
+    )
+    return (
+        f"Imitation on test samples: R² {np.mean([t['r2'] for t in test]):.2f} ({parts}); collapse "
+        f"level {np.mean([t['collapse'] for t in test]):.2f} (0: none). "
+        f"Mean over {len(test)} knowledge base{'s' if len(test) > 1 else ''}."
+    )
