@@ -31,7 +31,9 @@ def run(options: argparse.Namespace) -> int:
     from rokkit.experiments import (
         Runs,
         Settings,
+        comparisons,
         comparisons_table,
+        costs_table,
         overall_table,
         run_specs,
         save_table,
@@ -56,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     base = settings.backbone if settings.backbone in systems else systems[0]
     for name, table in (
         ("overall", overall_table(reports, base)),
-        ("comparisons", comparisons_table(reports)),
+        ("comparisons", comparisons_table(comparisons(reports))),
+        ("costs", costs_table(reports)),
     ):
         path = save_table(table, name, settings.study_name)
         print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}\n")

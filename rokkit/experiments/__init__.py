@@ -23,7 +23,9 @@ from rokkit.experiments.figures import (
 )
 from rokkit.experiments.overall import (
     comparison,
+    comparisons,
     comparisons_table,
+    costs_table,
     curves_frame,
     overall_frame,
     overall_table,
@@ -59,8 +61,10 @@ __all__ = [
     "bases_unchanged",
     "card_table",
     "comparison",
+    "comparisons",
     "comparisons_table",
     "construction_figure",
+    "costs_table",
     "curves_figure",
     "curves_frame",
     "cuts",

@@ -89,22 +89,23 @@ def comparison(
     return compare(a, b, _labels(a[0].spec.data), metric, n_boot=n_boot)
 
 
-def comparisons_table(
+def comparisons(
     reports: Sequence[Report],
     pairs: Sequence[tuple[str, str]] = PAIRS,
     metric: Metric = "auc",
-) -> Table:
+) -> dict[tuple[str, str], Comparison]:
     """`comparison` for each pair whose systems were both run."""
     held = by_system(reports)
+    return {pair: comparison(reports, *pair, metric) for pair in pairs if set(pair) <= held.keys()}
+
+
+def comparisons_table(found: Mapping[tuple[str, str], Comparison]) -> Table:
+    """What `comparisons` found, a row per pair."""
     rows = []
-    for system, against in pairs:
-        if system in held and against in held:
-            c = comparison(reports, system, against, metric)
-            p_value = np.nan if c.p_value is None else c.p_value
-            differences = (c.difference, c.low, c.high)
-            rows.append(
-                (system, against, c.n_seeds, *differences, p_value, c.p_bootstrap, c.finding)
-            )
+    for (system, against), c in found.items():
+        p_value = np.nan if c.p_value is None else c.p_value
+        numbers = (c.difference, c.low, c.high, p_value, c.p_bootstrap)
+        rows.append((system, against, c.n_seeds, *numbers, c.finding))
     columns = [
         "System",
         "Against",
@@ -117,11 +118,12 @@ def comparisons_table(
         "Finding",
     ]
     frame = pd.DataFrame(rows, columns=columns)
-    numbers = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
+    metrics = " and ".join(dict.fromkeys(_NAMES[c.metric] for c in found.values()))
+    signed = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
     return Table(
         frame=frame,
-        caption=f"Difference in test {_NAMES[metric]}: system minus against.",
-        formats=numbers | dict.fromkeys(("p (seeds)", "p (samples)"), "{:.2g}"),
+        caption=f"Difference in test {metrics}: system minus against.",
+        formats=signed | dict.fromkeys(("p (seeds)", "p (samples)"), "{:.2g}"),
         notes=(
             "p (seeds): two-sided paired t-test over seeds. Low, high and p (samples): bootstrap "
             "over test samples and seeds, 95 %.",
@@ -143,7 +145,6 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
     rows = []
     for system, runs in held.items():
         auc, loss = _values(runs, "auc"), _values(runs, "log_loss")
-        before = ("retrieval", "teacher", "construct")
         rows.append(
             {
                 "System": system,
@@ -155,9 +156,6 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
                 "gAUC": _values(runs, "gauc").mean(),
                 "ECE": _values(runs, "ece").mean(),
                 "Rel. Impr. %": rel_impr(auc.mean(), base_auc),
-                "Parameters": runs[0].parameters["total"],
-                "Train s": np.mean([r.timings["train"] for r in runs]),
-                "Before s": np.mean([sum(r.timings.get(b, 0.0) for b in before) for r in runs]),
                 **{f"Paper {d}": _paper(system, d) for d in paper.DATASETS},
             }
         )
@@ -170,16 +168,46 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
             **dict.fromkeys(("AUC", "AUC sd", "Log-loss", "Log-loss sd", "gAUC", "ECE"), "{:.4f}"),
             **{f"Paper {d}": "{:.4f}" for d in paper.DATASETS},
             "Rel. Impr. %": "{:+.2f}",
-            "Parameters": "{:,}",
-            "Train s": "{:.1f}",
-            "Before s": "{:.1f}",
         },
         better=better,
         stars=_stars(reports, frame, better),
         notes=(
             f"Test samples; mean over seeds, sd between seeds. Rel. Impr.: Eq. 9 against {base}.",
-            "Before: retrieval, teacher and construction of the knowledge base.",
         ),
+    )
+
+
+def costs_table(reports: Sequence[Report]) -> Table:
+    """What each system costs: parameters, and seconds on the machine that ran it.
+
+    Apart from Table 2, whose numbers are the same at every run.
+    """
+    before = {"Retrieval s": "retrieval", "Teacher s": "teacher", "Construction s": "construct"}
+    rows = []
+    for system, runs in by_system(reports).items():
+        stages = {
+            column: np.mean([r.timings.get(stage, np.nan) for r in runs])
+            for column, stage in before.items()
+        }
+        rows.append(
+            {
+                "System": system,
+                "Parameters": runs[0].parameters["total"],
+                "Trained": runs[0].parameters["trainable"],
+                "Epochs": np.mean([r.details["epochs"] for r in runs]),
+                "Train s": np.mean([r.timings["train"] for r in runs]),
+                **stages,
+            }
+        )
+    seconds = ("Train s", *before)
+    return Table(
+        frame=pd.DataFrame(rows),
+        caption="Parameters, and seconds of wall time on the machine that ran it, mean over seeds.",
+        formats={
+            **dict.fromkeys(("Parameters", "Trained"), "{:,}"),
+            **dict.fromkeys(("Epochs", *seconds), "{:.1f}"),
+        },
+        notes=("Retrieval: building the index and searching for all targets, done once.",),
     )
 
 

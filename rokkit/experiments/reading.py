@@ -3,14 +3,14 @@
 Nothing here knows the outcome: the same sentences come out otherwise for other runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rokkit.evaluation import Comparison
 from rokkit.experiments import paper
-from rokkit.experiments.overall import PAIRS, PAPER_ROWS, by_system, comparison
+from rokkit.experiments.overall import PAPER_ROWS
 from rokkit.experiments.report import Report
 
 WORDS = {
@@ -34,16 +34,9 @@ class Reading:
 
 
 def reading(
-    reports: Sequence[Report],
-    constructions: Sequence[Report] = (),
-    pairs: Sequence[tuple[str, str]] = PAIRS,
+    found: Mapping[tuple[str, str], Comparison], constructions: Sequence[Report] = ()
 ) -> Reading:
-    """The comparisons of test AUC, what the base keeps of the teacher's lead, and its imitation.
-
-    Pairs whose systems were not both run are passed over.
-    """
-    held = by_system(reports)
-    found = {pair: comparison(reports, *pair) for pair in pairs if set(pair) <= set(held)}
+    """What `comparisons` of test AUC found, what is left of the teacher's lead, the imitation."""
     lines = [compared(*pair, c) for pair, c in found.items()]
     for (system, against), c in found.items():
         teacher = found.get(("RIM", against))

@@ -35,9 +35,15 @@ Normalisation = Literal["affine-input", "after-linear", "none"]
 
 @dataclass(frozen=True, kw_only=True)
 class RIMConfig(HeadConfig):
-    """Settings of RIM. Raises ConfigError for a value outside its range."""
+    """Settings of RIM. Raises ConfigError for a value outside its range.
 
-    init_std: float = 0.01  # σ of the id and the label table
+    DEVIATION(RIM, rim.py): both tables start from σ = .1, there from 1. From .01 a few steps of
+    Adam carry an id further than where it began, so that r gives away the labels of the samples
+    that the teacher was trained on, and what imitates it misleads its user; from 1 the teacher
+    itself is worse (docs/findings.md).
+    """
+
+    init_std: float = 0.1  # σ of the id and the label table
     scale_attention: bool = False  # products over √D before the softmax, as the author's PyTorch
     # "affine-input": a learned scale and shift per input of the MLP, which is what BatchNorm
     # amounts to in rim.py; "after-linear": BatchNorm after each layer, as the author's PyTorch.
