@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("rokkit").setLevel(logging.INFO)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()  # here, where a reader that left is expected
         return code
     except RokkitError as error:
         if options.debug:

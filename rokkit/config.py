@@ -62,8 +62,13 @@ def check_type(value: Any, annotation: Any, *, where: str) -> Any:
             return value
     elif origin in (tuple, list) or annotation in (tuple, list):
         if isinstance(value, Sequence) and not isinstance(value, str):
-            inner = args[0] if args else Any
-            items = [check_type(v, inner, where=f"{where}[{i}]") for i, v in enumerate(value)]
+            kinds = _kinds(annotation, len(value))
+            if len(kinds) != len(value):
+                raise _misfit(value, annotation, where)
+            items = [
+                check_type(v, kind, where=f"{where}[{i}]")
+                for i, (v, kind) in enumerate(zip(value, kinds, strict=True))
+            ]
             return tuple(items) if tuple in (origin, annotation) else items
     elif origin is dict or annotation is dict:
         if isinstance(value, Mapping):
@@ -81,7 +86,8 @@ def check_type(value: Any, annotation: Any, *, where: str) -> Any:
 def options(pairs: Sequence[str], *, where: str) -> dict[str, Any]:
     """A mapping from texts such as `["train_rows=80000", "split=global"]`.
 
-    Values are read as YAML scalars. ConfigError for a text without `=` or a repeated key.
+    Values are read as YAML scalars. ConfigError for a text without `=`, a repeated key or a value
+    that is no YAML.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -90,7 +96,10 @@ def options(pairs: Sequence[str], *, where: str) -> dict[str, Any]:
             raise ConfigError(f"{where}: {pair!r} is not an option; write it as key=value.")
         if key.strip() in found:
             raise ConfigError(f"{where}: {key.strip()!r} is given twice.")
-        found[key.strip()] = read_yaml(text)
+        try:
+            found[key.strip()] = read_yaml(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"{where}: the value of {pair!r} cannot be read as YAML.") from None
     return found
 
 
@@ -115,6 +124,14 @@ def require(ok: bool, name: str, value: Any, expected: str) -> None:
     """Raise ConfigError that names the setting, its value and what was expected, unless `ok`."""
     if not ok:
         raise ConfigError(f"{name} is {value!r}; expected {expected}.")
+
+
+def _kinds(annotation: Any, n: int) -> Sequence[Any]:
+    """What each of `n` items has to be; tuple[A, B] asks for an A and a B, whatever n is."""
+    args = typing.get_args(annotation)
+    if typing.get_origin(annotation) is tuple and Ellipsis not in args:
+        return args
+    return [args[0] if args else Any] * n
 
 
 def _misfit(value: Any, annotation: Any, where: str) -> ConfigError:

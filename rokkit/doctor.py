@@ -100,7 +100,10 @@ def kernel() -> Finding:
         spec = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
         return Finding("FAIL", "kernel", "there is no kernel python3", "make setup")
-    program = shutil.which(spec.argv[0]) or spec.argv[0]
+    asked = spec.argv[0]
+    # Jupyter takes these bare names for the Python that it runs on itself.
+    ours = asked in ("python", "python3", f"python3.{sys.version_info[1]}")
+    program = sys.executable if ours else shutil.which(asked) or asked
     if Path(program).parent.resolve() == Path(sys.executable).parent.resolve():
         return Finding("OK", "kernel", "python3 is this environment's")
     remedy = "Start JupyterLab with make lab, or register this environment's kernel."

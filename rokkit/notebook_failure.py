@@ -35,8 +35,8 @@ def failure_of(copy: Path, error: Exception) -> Failure:
         cells = []
     for place, cell in enumerate(cells, start=1):
         errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
-        state = cell.metadata.get("papermill", {}).get("status")
-        if errors or state in ("running", "failed"):
+        # A cell whose kernel died is "completed" to papermill; it is the last one that began.
+        if errors or cell.metadata.get("papermill", {}).get("start_time"):
             number, source = place, cell.source.partition("\n")[0]
         if errors:
             text = f"{errors[0].ename}: {errors[0].evalue}"

@@ -21,7 +21,7 @@ def overview(study: str) -> pd.DataFrame:
     """Columns notebook, about, state, executed: a row per notebook of the project.
 
     State, from the executed copy that `rokkit run` keeps: "fresh"; "stale", the notebook was
-    changed since; "failed"; "never run".
+    changed since; "failed"; "running or stopped"; "never run".
     """
     rows = []
     for path in sorted(notebooks_folder().glob("*.ipynb")):
@@ -40,8 +40,10 @@ def standing(held: Any, copy: Path) -> tuple[str, str]:
     about = executed.metadata.get("papermill", {})
     end = about.get("end_time")
     when = f"{datetime.fromisoformat(end).astimezone():%Y-%m-%d %H:%M}" if end else ""
-    if about.get("exception") or not end:
-        return ("failed" if about.get("exception") else "running or stopped"), when
+    if not end:
+        return "running or stopped", when
+    if about.get("exception") or any(_cut_short(cell) for cell in own_cells(executed)):
+        return "failed", when
     return ("fresh" if _sources(executed) == _sources(held) else "stale"), when
 
 
@@ -52,6 +54,13 @@ def title(held: Any) -> str:
         if cell.cell_type == "markdown" and match:
             return match.group(1).strip()
     return ""
+
+
+def _cut_short(cell: Any) -> bool:
+    """Whether the kernel died in this cell or before it; papermill notes no exception then."""
+    began = cell.metadata.get("papermill", {}).get("start_time", "not told")
+    times = cell.metadata.get("execution", {})
+    return began is None or bool(times and "shell.execute_reply" not in times)
 
 
 def _sources(held: Any) -> list[str]:

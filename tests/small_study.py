@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
+import torch
 from numpy.typing import NDArray
 
 from rokkit.data import (
@@ -28,7 +30,6 @@ from rokkit.evaluation import evaluate
 from rokkit.experiments import Report, Runs, RunSpec, Settings, system_spec
 from rokkit.experiments import execute as execution
 from rokkit.files import save_array
-from rokkit.knowledge import UseConfig
 from rokkit.training import loop
 
 USERS, ITEMS = 20, 12
@@ -127,6 +128,13 @@ def often_saved(one: RunSpec, every: int = 2) -> RunSpec:
     return replace(one, training=training, knowledge=knowledge)
 
 
+def settle(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Data, runs and results lie below `folder` from now on; says where runs are."""
+    for name in ("DATA", "RUNS", "RESULTS"):
+        patch.setenv(f"ROKKIT_{name}", str(folder / name.lower()))
+    return folder / "runs"
+
+
 def lineage(one: RunSpec) -> list[RunSpec]:
     """`one` and everything it needs, parents first."""
     return [before for parent in one.parents() for before in lineage(parent)] + [one]
@@ -195,7 +203,7 @@ def made_report(
         metrics={"val": dict(measured), "test": measured | metrics},
         timings={"train": 1.0} if timings is None else timings,
         parameters={"table": 60, "dense": total - 60, "total": total, "trainable": total},
-        details={},
+        details={"epochs": 2},
         cached=False,
     )
 
@@ -203,9 +211,8 @@ def made_report(
 def live(data: Path, runs: Path, asked: Sequence[RunSpec], place: str, at: int) -> None:
     """Executes `asked` and is killed when it comes to `place` for the `at`-th time.
 
-    A place is "step", "weights" (before they are written) or "seal" (before DONE is).
+    A place is "step" of a training, "weights" or "history", each before it is written.
     """
-    os.environ["ROKKIT_DATA"] = str(data)
     owner, name = {
         "step": (loop._Trainer, "take_step"),
         "weights": (execution, "save_weights"),
@@ -220,24 +227,16 @@ def live(data: Path, runs: Path, asked: Sequence[RunSpec], place: str, at: int) 
         return real(*args, **kwargs)
 
     setattr(owner, name, deadly)
-    single_thread()
+    _alone(data)
     Runs(runs, device="cpu")(asked)
 
 
 def race(data: Path, runs: Path, asked: Sequence[RunSpec], begin: Any, told: Any) -> None:
-    """Waits for the others at the barrier `begin`, wants `asked`, tells what was cached."""
-    os.environ["ROKKIT_DATA"] = str(data)
-    single_thread()
-    slow_down(0.02)
+    """Wants `asked` at the same time as the others at the barrier `begin`; tells what it read."""
+    _alone(data)
+    slow_down(0.03)
     begin.wait(60)
-    reports = Runs(runs, device="cpu")(asked)
-    told.put([(report.label, report.cached) for report in reports])
-
-
-def single_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
+    told.put([report.cached for report in Runs(runs, device="cpu")(asked)])
 
 
 def slow_down(seconds: float) -> None:
@@ -251,7 +250,10 @@ def slow_down(seconds: float) -> None:
     loop._Trainer.take_step = slow  # type: ignore[method-assign]
 
 
-if os.environ.get("SMALL_SLEEP"):  # how a worker process is slowed down
-    slow_down(float(os.environ["SMALL_SLEEP"]))
+def _alone(data: Path) -> None:
+    os.environ["ROKKIT_DATA"] = str(data)
+    torch.set_num_threads(1)
 
-USE = UseConfig()
+
+if os.environ.get("SMALL_SLEEP"):  # slows a worker process down
+    slow_down(float(os.environ["SMALL_SLEEP"]))

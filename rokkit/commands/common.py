@@ -1,6 +1,7 @@
 """What several commands share."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,6 +46,16 @@ def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
 
     values = read_params(options.params) if options.params else {}
     return values | pairs(options.parameter, where="-p")
+
+
+def run_command(options: argparse.Namespace, *notebooks: str) -> str:
+    """The `rokkit run` with the same parameters, to be pasted into a shell."""
+    words = ["rokkit", "run", *notebooks]
+    if options.params:
+        words += ["--params", options.params]
+    for pair in options.parameter:
+        words += ["-p", pair]
+    return shlex.join(words)
 
 
 def columns(rows: Sequence[Sequence[str]], indent: str = "") -> str:

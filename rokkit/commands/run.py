@@ -2,13 +2,12 @@
 
 import argparse
 import os
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rokkit.commands.common import add_parameters, columns, command, given_parameters
+from rokkit.commands.common import add_parameters, columns, command, given_parameters, run_command
 
 
 def add(commands: Any) -> None:
@@ -87,14 +86,11 @@ def _cores() -> int:
 
 def _complaint(outcome: Any, options: argparse.Namespace) -> str:
     """What went wrong, where, and how to go on."""
+    from rokkit.overview import notebooks_folder
     from rokkit.paths import shown
 
-    failure = outcome.failure
-    again = ["rokkit", "run", str(outcome.task.name)]
-    if options.params:
-        again += ["--params", options.params]
-    for pair in options.parameter:
-        again += ["-p", pair]
+    failure, notebook = outcome.failure, outcome.task.notebook
+    ours = notebook.parent == notebooks_folder()
     lines = [
         f"{outcome.task.name} failed"
         + (f" in cell {failure.cell}: {failure.source}" if failure.cell else ""),
@@ -104,7 +100,8 @@ def _complaint(outcome: Any, options: argparse.Namespace) -> str:
         lines.append(f"  at {failure.where}")
     if outcome.task.copy.exists():
         lines.append(f"  executed copy: {shown(outcome.task.copy)}")
-    lines.append(f"  resume: {shlex.join(again)}")
+    again = run_command(options, outcome.task.name if ours else str(notebook))
+    lines.append(f"  resume: {again}")
     lines.append("  (finished runs are read; one that was going continues from its checkpoint)")
     return "\n".join(lines)
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from rokkit.commands.common import add_parameters, command, given_parameters
+from rokkit.commands.common import add_parameters, command, given_parameters, run_command
 
 
 def add(commands: Any) -> None:
@@ -47,10 +47,9 @@ def run(options: argparse.Namespace) -> int:
     done = {p.spec: p.done for p in runs.plan([one.spec for one in wanted])}
     missing = [one.spec.label for one in wanted if not done[one.spec]]
     if missing and not (options.partial and len(missing) < len(wanted)):
-        command = f"rokkit run --params {options.params}" if options.params else "rokkit run"
         raise ArtefactError(
             f"{len(missing)} of {len(wanted)} runs are not there: {', '.join(missing)}. "
-            f"Do them ({command}), or take the others with --partial."
+            f"Do them ({run_command(options)}), or take the others with --partial."
         )
     finished = [one for one in wanted if done[one.spec]]
     reports = runs([one.spec for one in finished])

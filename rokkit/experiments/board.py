@@ -1,5 +1,6 @@
 """Counts the runs of one call of `Runs`, estimates what is left, and tells who wants to know."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from statistics import mean
 from types import TracebackType
 from typing import Any
 
+from rokkit.errors import ArtefactError
 from rokkit.experiments.status import (
     SECONDS_BETWEEN,
     Fields,
@@ -138,5 +140,6 @@ class Board:
             seconds=time.monotonic() - self.start,
             left=self.left(),
         )
-        write_standing(self.root, self.name, standing)
+        with contextlib.suppress(OSError, ArtefactError):  # a full disk is told by a run it stops
+            write_standing(self.root, self.name, standing)
         self.written = time.monotonic()

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rokkit.data import Samples, load
@@ -287,7 +287,7 @@ def save_weights(folder: Path, module: nn.Module) -> None:
     """Write the weights and buffers of `module`, each tensor by itself, on the CPU."""
     state = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
     with aside(folder / WEIGHTS) as draft:
-        save_file(state, draft)
+        draft.write_bytes(save(state))  # save_file hides a full disk in an error of its own
 
 
 def count_parameters(module: nn.Module) -> dict[str, int]:

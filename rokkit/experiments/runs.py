@@ -229,7 +229,8 @@ def _outcome(future: "Future[Outcome]", run: Planned) -> Outcome:
 
 def _homes(spec: RunSpec) -> tuple[str, ...]:
     """Modules outside rokkit that register what `spec` names."""
-    names = [s.model.name for s in (spec, *spec.parents()) if s.model is not None]
+    names = [spec.model.name] if spec.model is not None else []
+    names += [spec.knowledge.teacher.name] if spec.knowledge is not None else []
     targets = [model_entry(name).target for name in names]
     modules = [t.__module__ for t in targets] + [SOURCES.get(spec.data.name).__module__]
     return tuple(m for m in dict.fromkeys(modules) if m.partition(".")[0] != "rokkit")

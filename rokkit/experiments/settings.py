@@ -176,6 +176,8 @@ def read_params(path: Path | str) -> dict[str, Any]:
         values = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{shown(path)} does not exist. Params files lie in params/.") from None
+    except OSError as error:  # a folder, or not allowed
+        raise ConfigError(f"{shown(path)} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{shown(path)} cannot be read as YAML: {error}") from None
     if values is None:

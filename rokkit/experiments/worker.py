@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from rokkit.errors import RokkitError
+from rokkit.errors import ArtefactError, RokkitError
 from rokkit.experiments.execute import execute
 from rokkit.experiments.failure import RunFailure, describe, last_frame
 from rokkit.experiments.report import CHECKPOINT, TRACEBACK, is_done, seal, write_spec
@@ -27,6 +27,9 @@ from rokkit.experiments.spec import RunSpec
 from rokkit.experiments.status import PROGRESS, Fields, ProgressFile
 from rokkit.files import write_text
 from rokkit.paths import shown
+
+# Runs draw from the generators of their process, so threads of one process take turns.
+_TURN = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ def work(job: Job, also: Callable[[Fields], None] | None = None) -> Outcome:
     The lock makes a second process that wants the same run wait for the first and then read.
     """
     start = time.monotonic()
-    with FileLock(lock_path(job.folder)):
+    with FileLock(lock_path(job.folder)), _TURN:
         if job.force:
             shutil.rmtree(job.folder, ignore_errors=True)
         elif is_done(job.folder):
@@ -91,7 +94,7 @@ def _prepare(job: Job) -> None:
 
 
 def _record(job: Job, error: Exception) -> RunFailure:
-    with contextlib.suppress(OSError):  # the disk may be what failed
+    with contextlib.suppress(OSError, ArtefactError):  # the disk may be what failed
         write_text(job.folder / TRACEBACK, "".join(traceback.format_exception(error)))
     (job.folder / PROGRESS).unlink(missing_ok=True)
     if isinstance(error, RokkitError):

@@ -1,0 +1,156 @@
+"""The notebooks: thin, in one form, and with parameters that mean what the settings mean."""
+
+import ast
+import re
+import typing
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from rokkit.config import check_type
+from rokkit.experiments import Settings
+from rokkit.nbfmt import canonical, text
+from rokkit.parameters import declared
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+CELLS, LINES = 14, 12  # at most, of a notebook and of a cell
+HINTS = typing.get_type_hints(Settings)
+
+each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+each_parameter = pytest.mark.parametrize(
+    ("path", "one"),
+    [(path, one) for path in PATHS for one in declared(path)],
+    ids=lambda value: getattr(value, "stem", None) or value.name,
+)
+
+
+def cells(path: Path, kind: str | None = None) -> list[Any]:
+    held = nbformat.read(path, as_version=4).cells
+    return [cell for cell in held if kind in (None, cell.cell_type)]
+
+
+def tags(cell: Any) -> list[str]:
+    return list(cell.metadata.get("tags", []))
+
+
+def nodes(path: Path) -> list[ast.AST]:
+    """Every node of every code cell."""
+    return [node for cell in cells(path, "code") for node in ast.walk(ast.parse(cell.source))]
+
+
+def test_there_are_notebooks() -> None:
+    assert PATHS
+    assert all(re.fullmatch(r"\d\d_[a-z_]+", path.stem) for path in PATHS)
+
+
+@each_notebook
+def test_it_is_in_canonical_form(path: Path) -> None:
+    held = nbformat.read(path, as_version=4)
+    assert path.read_text(encoding="utf-8") == text(canonical(held)), "python -m rokkit.nbfmt"
+
+
+@each_notebook
+def test_it_begins_with_title_parameters_and_begin(path: Path) -> None:
+    first, second, third = cells(path)[:3]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert tags(second) == ["parameters"]
+    assert "notebook.begin(globals())" in third.source
+    assert sum("parameters" in tags(cell) for cell in cells(path)) == 1
+
+
+@each_parameter
+def test_a_parameter_is_a_setting_with_its_meaning_and_type(path: Path, one: Any) -> None:
+    assert one.name in HINTS
+    assert one.comment == Settings.doc(one.name)
+    assert one.annotation == type(one.value).__name__
+    check_type(one.value, HINTS[one.name], where=path.name)
+
+
+@each_notebook
+def test_no_parameter_is_declared_twice(path: Path) -> None:
+    names = [one.name for one in declared(path)]
+    assert len(set(names)) == len(names)
+    assert names[:2] == ["dataset", "study"]
+
+
+@each_notebook
+def test_it_is_short(path: Path) -> None:
+    assert len(cells(path)) <= CELLS
+    for cell in cells(path, "code"):
+        assert "parameters" in tags(cell) or len(cell.source.splitlines()) <= LINES, cell.id
+        assert cell.source.strip()
+
+
+@each_notebook
+def test_it_defines_nothing(path: Path) -> None:
+    made = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    assert not [node for node in nodes(path) if isinstance(node, made)]
+
+
+@each_notebook
+def test_it_runs_no_shell_and_no_magic(path: Path) -> None:
+    for cell in cells(path, "code"):
+        ast.parse(cell.source)  # ! and % are no Python
+        assert "get_ipython" not in cell.source
+
+
+@each_notebook
+def test_it_holds_no_path(path: Path) -> None:
+    texts = [n.value for n in nodes(path) if isinstance(n, ast.Constant) and type(n.value) is str]
+    found = [one for one in texts if re.search(r"[/\\~]|\.(ipynb|yaml|csv|parquet|npy)$", one)]
+    assert found == []
+
+
+@each_notebook
+def test_it_imports_rokkit_alone(path: Path) -> None:
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            assert all(name.name.partition(".")[0] == "rokkit" for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").partition(".")[0] == "rokkit"
+
+
+@each_notebook
+def test_its_last_cell_claims_something(path: Path) -> None:
+    claims = [cell for cell in cells(path) if "claim" in tags(cell)]
+    assert [cell.id for cell in claims] == [cells(path)[-1].id]
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(claims[0].source)))
+
+
+@each_notebook
+def test_tags_are_known_ones(path: Path) -> None:
+    assert {tag for cell in cells(path) for tag in tags(cell)} <= {
+        "parameters",
+        "claim",
+        "nbval-check-output",
+    }
+
+
+@each_notebook
+def test_links_lead_somewhere(path: Path) -> None:
+    prose = "\n".join(cell.source for cell in cells(path, "markdown"))
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):
+        assert (path.parent / target).is_file(), target
+
+
+def test_each_notebook_leads_to_the_next_and_back() -> None:
+    for before, after in pairwise(PATHS):
+        assert f"Next: [{after.stem}]({after.name})" in cells(before)[0].source
+        assert f"Previous: [{before.stem}]({before.name})" in cells(after)[0].source
+
+
+@each_notebook
+def test_no_result_is_typed_into_the_prose(path: Path) -> None:
+    for cell in cells(path, "markdown"):
+        assert not re.search(r"\b\d\.\d{3}|\d\s?%", cell.source), cell.id
+
+
+@each_notebook
+def test_it_is_listed_in_the_readme(path: Path) -> None:
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert f"[{path.stem}](notebooks/{path.name})" in readme

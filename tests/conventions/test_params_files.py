@@ -1,0 +1,82 @@
+"""params/: short, flat files, every one of which names runs that can be made."""
+
+from pathlib import Path
+
+import pytest
+
+from rokkit.config import build
+from rokkit.data.sources import REGISTRY
+from rokkit.experiments import Settings, run_specs
+from rokkit.experiments.settings import read_params
+from rokkit.parameters import declared
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "params").glob("*.yaml"))
+SMOKE = ROOT / "params" / "smoke.yaml"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LINES = 60
+
+each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_the_makefile_names_the_files() -> None:
+    made = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in ("movielens", "journey", "journey-hard", "smoke"):
+        assert name in made
+        assert (ROOT / "params" / f"{name}.yaml") in FILES
+
+
+@each_file
+def test_a_file_is_short_and_begins_with_what_it_is_for(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= LINES
+    assert lines[0].startswith("# ")
+
+
+@each_file
+def test_its_systems_are_runs(path: Path) -> None:
+    settings = Settings.from_yaml(path)
+    runs = run_specs(settings)
+    assert len(runs) == len(settings.systems) * len(settings.seeds)
+    assert {run.spec.data.name for run in runs} == {settings.dataset}
+    assert {run.spec.retrieval.k for run in runs} == {settings.k}
+    assert settings.backbone in settings.systems
+
+
+@each_file
+def test_its_data_options_are_options_of_its_data_set(path: Path) -> None:
+    settings = Settings.from_yaml(path)
+    given = settings.options_of_data()
+    options = build(REGISTRY.get(settings.dataset).Options, given, where=path.name)
+    assert {name: getattr(options, name) for name in given} == given
+
+
+@each_file
+def test_no_two_files_write_to_one_folder(path: Path) -> None:
+    study = Settings.from_yaml(path).study_name
+    assert study == path.stem
+    assert [one for one in FILES if Settings.from_yaml(one).study_name == study] == [path]
+
+
+def test_the_two_journeys_differ_in_their_negatives_alone() -> None:
+    easy, hard = (read_params(ROOT / "params" / f"{n}.yaml") for n in ("journey", "journey-hard"))
+    differ = {name for name in easy | hard if easy.get(name) != hard.get(name)}
+    assert differ == {"study", "data_options"}
+    assert easy["data_options"] == ["history_negative_share=0.0"]
+    assert hard["data_options"] == ["history_negative_share=0.5"]
+
+
+@each_notebook
+def test_smoke_holds_what_the_notebooks_hold(path: Path) -> None:
+    smoke = Settings.from_yaml(SMOKE)
+    own = {one.name: one.value for one in declared(path)}
+    settings = build(Settings, own, where=path.name)
+    assert {name: getattr(settings, name) for name in own} == {
+        name: getattr(smoke, name) for name in own
+    }
+
+
+def test_every_parameter_of_smoke_is_declared_by_the_notebook_that_trains() -> None:
+    names = {one.name for one in declared(ROOT / "notebooks" / "10_overall.ipynb")}
+    assert set(read_params(SMOKE)) <= names
