@@ -1,5 +1,7 @@
 """Table 1: what the data set holds, ours beside the paper's; and what the data figures draw."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -92,9 +94,16 @@ def events_frame(samples: Samples, bins: int = 60) -> pd.DataFrame:
 
 
 def cuts(samples: Samples) -> dict[str, float]:
-    """First time of train, val and test: where a global time cut lies."""
-    named = {name: np.asarray(samples.part(name).time) for name in PARTS[1:]}
-    return {name: float(time.min()) for name, time in named.items() if len(time)}
+    """First time of train, val and test, where the part before ends before it.
+
+    Empty where each user's log is cut by itself: the parts overlap in time then.
+    """
+    times = {name: np.asarray(samples.part(name).time) for name in PARTS}
+    return {
+        later: float(times[later].min())
+        for earlier, later in itertools.pairwise(PARTS)
+        if times[earlier].max() < times[later].min()
+    }
 
 
 def long_tail_frame(samples: Samples) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -139,20 +140,32 @@ def construction_figure(frame: pd.DataFrame, metrics: Sequence[str] | None = Non
     return _figure(draw)
 
 
-def events_figure(frame: pd.DataFrame, cuts: Mapping[str, float] | None = None) -> Figure:
+def events_figure(
+    frame: pd.DataFrame, cuts: Mapping[str, float] | None = None, time_unit: str = ""
+) -> Figure:
     """Samples over time, a line per part, with the cuts between the parts.
 
-    `frame` is `events_frame`'s: columns part, time, samples.
+    `frame` is `events_frame`'s: columns part, time, samples. `time_unit` is the data card's: where
+    it counts seconds since 1970, the axis shows dates.
     """
     parts = list(dict.fromkeys(frame["part"]))
+    dated = time_unit.startswith("seconds since 1970-01-01")
+
+    def on_axis(time: Any) -> Any:
+        return pd.to_datetime(time, unit="s") if dated else time
 
     def draw(ax: Axes) -> None:
         for part, colour, marker in _looks(parts):
             own = frame[frame["part"] == part]
-            ax.plot(own["time"], own["samples"], color=colour, marker=marker, label=part)
+            (line,) = ax.plot(on_axis(own["time"]), own["samples"], color=colour, label=part)
+            line.set(marker=marker, markersize=2.5)
         for time in (cuts or {}).values():
-            ax.axvline(time, color="#000000", linewidth=0.7, linestyle="--")
-        ax.set_xlabel("time")
+            ax.axvline(on_axis(time), color="#000000", linewidth=0.7, linestyle="--")
+        ax.set_yscale("log")
+        if dated:
+            dates = ConciseDateFormatter(ax.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+            ax.xaxis.set_major_formatter(dates)
+        ax.set_xlabel("" if dated else f"time ({time_unit})" if time_unit else "time")
         ax.set_ylabel("samples")
         ax.legend()
 

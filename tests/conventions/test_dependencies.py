@@ -58,29 +58,13 @@ def packages(name: str) -> set[str]:
     return {canonicalize_name(package) for package in PACKAGE_OF.get(name, [])}
 
 
-def broken(names: list[str], known: dict[str, str]) -> list[Any]:
-    """Parameters of a test; those that are known to break the rule have to break it."""
-    return [
-        pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=known[n])) if n in known else n
-        for n in names
-    ]
-
-
-UNDECLARED = {
-    "jupyter_client": "not declared; it comes with ipykernel",
-    "llvmlite": "not declared; it comes with numba",
-    "traitlets": "not declared; it comes with ipykernel",
-}
-UNUSED = {"nbclient": "declared, but nothing imports it"}
-
-
-@pytest.mark.parametrize("name", broken(IMPORTED, UNDECLARED))
+@pytest.mark.parametrize("name", IMPORTED)
 def test_what_is_imported_is_declared(name: str) -> None:
     declared = {canonicalize_name(one.name) for one in CORE}
     assert packages(name) & declared
 
 
-@pytest.mark.parametrize("name", broken([one.name for one in CORE], UNUSED))
+@pytest.mark.parametrize("name", [one.name for one in CORE])
 def test_what_is_declared_is_used(name: str) -> None:
     used = {package for module in IMPORTED for package in packages(module)}
     assert (canonicalize_name(name) in used) != (name in NOT_IMPORTED)
