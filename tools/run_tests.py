@@ -5,6 +5,7 @@ Run by `make test`. All steps run even if one fails; the exit code is that of th
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -40,12 +41,21 @@ def main() -> int:
         "types": ["mypy"],
         "tests": pytest,
     }
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+    # Notebooks train anew and write aside, so that they are tested and nothing committed changes.
+    aside = ROOT / "build" / "tests"
+    shutil.rmtree(aside, ignore_errors=True)
+    places = {
+        f"ROKKIT_{what}": str(aside / what.lower())
+        for what in ("RUNS", "RESULTS", "FIGURES", "EXECUTED")
+    }
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"} | places
     codes = {}
     for name, command in steps.items():
         print(f"── {name}: {' '.join(command)}", flush=True)
         codes[name] = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=env).returncode
     failed = [name for name, code in codes.items() if code]
+    written = aside.relative_to(ROOT)
+    print(f"── what the notebooks wrote while tested: {written} (runs, results, figures)")
     verdict = f"failed: {', '.join(failed)}" if failed else "all passed"
     print(f"── {verdict} in {time.monotonic() - start:.0f} s", flush=True)
     return codes[failed[0]] if failed else 0
