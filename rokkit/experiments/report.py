@@ -63,8 +63,15 @@ class Report:
 
     def history(self) -> list[dict[str, float]]:
         """One mapping per evaluation while training; an empty cell is left out."""
-        with (self.folder / HISTORY).open(newline="", encoding="utf-8") as stream:
-            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(stream)]
+        path = self.folder / HISTORY
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                rows = list(csv.DictReader(stream))
+            return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+        except (OSError, ValueError, TypeError) as error:
+            raise ArtefactError(
+                f"{shown(path)} is damaged ({error}). {remedy(self.folder)}"
+            ) from None
 
 
 def seal(folder: Path) -> None:
@@ -85,6 +92,8 @@ def read_report(folder: Path, spec: RunSpec, fingerprint: str, *, cached: bool) 
     folder holds another run than its name says. Nothing is deleted.
     """
     held = read_json(folder / DONE)
+    if not isinstance(held, dict) or not isinstance(held.get("files"), dict):
+        raise ArtefactError(f"{shown(folder / DONE)} lists no files. {remedy(folder)}")
     for name, size in held["files"].items():
         path = folder / name
         found = path.stat().st_size if path.is_file() else None

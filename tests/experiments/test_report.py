@@ -114,6 +114,20 @@ def test_a_renamed_folder_is_not_taken_for_another_run(held: Held) -> None:
     assert_refused(held, rf"spec\.json is not the spec of key {held.user.key[:12]}.*was renamed")
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"files": 3}'])
+def test_a_done_that_lists_no_files_is_named(held: Held, text: str) -> None:
+    (held.lr.folder / "DONE").write_text(text, encoding="utf-8")
+    with pytest.raises(ArtefactError, match=r"DONE lists no files.*run again"):
+        Runs(held.runs)([spec("LR")])
+
+
+def test_a_history_that_holds_no_numbers_is_named(held: Held) -> None:
+    path = held.lr.folder / "history.csv"
+    path.write_text(path.read_text().replace("1", "x", 1), encoding="utf-8")
+    with pytest.raises(ArtefactError, match=r"history\.csv is damaged.*run again"):
+        held.lr.history()
+
+
 def test_a_report_that_lacks_a_part_is_named(held: Held) -> None:
     path = held.user.folder / "report.json"
     size = path.stat().st_size
