@@ -91,6 +91,7 @@ def metric_figure(frame: pd.DataFrame, metric: str = "auc", split: str = "test")
             ax.errorbar(values.mean(), i + 0.28, xerr=spread, color=colour, marker=marker)
         ax.set_yticks(range(len(systems)), systems)
         ax.set_ylim(len(systems) - 0.4, -0.5)  # first system on top
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
         ax.set_xlabel(f"{split} {_title(metric)} (points: seeds; bars: mean ± sd)")
 
     return _figure(draw, height=0.7 + 0.3 * len(systems))
