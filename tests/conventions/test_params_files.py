@@ -1,5 +1,6 @@
 """params/: short, flat files, every one of which names runs that can be made."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,14 @@ def test_smoke_holds_what_the_notebooks_hold(path: Path) -> None:
 def test_every_parameter_of_smoke_is_declared_by_the_notebook_that_trains() -> None:
     names = {one.name for one in declared(ROOT / "notebooks" / "10_overall.ipynb")}
     assert set(read_params(SMOKE)) <= names
+
+
+@each_file
+def test_no_value_of_the_smoke_size_is_left_standing_in_a_study(path: Path) -> None:
+    """Else notebooks and `rokkit table`, which knows no notebook, would ask for other runs."""
+    given, defaults = read_params(path), dataclasses.asdict(Settings())
+    for notebook in NOTEBOOKS:
+        for one in declared(notebook):
+            default = defaults[one.name]
+            default = list(default) if isinstance(default, tuple) else default
+            assert one.name in given or one.value == default, f"{path.name} lacks {one.name}"
