@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from rokkit.errors import RokkitError
+from rokkit.machine import cores
 from rokkit.paths import data_root, root, runs_root, shown
 
 State = Literal["OK", "WARN", "FAIL"]
@@ -87,8 +88,7 @@ def torch() -> Finding:
         return Finding("FAIL", "torch", f"cannot be imported ({error})", "make setup")
     device = resolve_device("auto")
     name = library.cuda.get_device_name() if device.type == "cuda" else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"{library.__version__}, device auto = {device} {name}".rstrip() + f", {cores} cores"
+    text = f"{library.__version__}, device auto = {device} {name}".rstrip() + f", {cores()} cores"
     return Finding("OK", "torch", text)
 
 

@@ -1,7 +1,6 @@
 """`rokkit run`: notebooks in one batch, with the parameters of a study."""
 
 import argparse
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Check, execute, tell; 1 if a notebook failed."""
     from rokkit.commands.screen import Screen
     from rokkit.config import require
+    from rokkit.machine import cores
     from rokkit.paths import executed_root
     from rokkit.runner import execute, find, tasks
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     notebooks = find(options.notebooks)
     given = given_parameters(options)
     studies = check(notebooks, given, where=options.params or "-p")
-    jobs = options.jobs if options.jobs is not None else given.get("jobs", _cores())
+    jobs = options.jobs if options.jobs is not None else given.get("jobs", cores())
     require(isinstance(jobs, int) and jobs >= 1, "jobs", jobs, "a number from 1")
     folder = options.out or executed_root() / studies[0].study_name
     batch = tasks(notebooks, given, folder, jobs)
@@ -76,12 +76,6 @@ def check(notebooks: Sequence[Path], given: Mapping[str, Any], *, where: str) ->
         run_specs(settings)
         studies.append(settings)
     return studies
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _complaint(outcome: Any, options: argparse.Namespace) -> str:

@@ -58,10 +58,7 @@ class Table:
 
     def styler(self) -> Styler:
         """For a notebook: bold best, underlined second."""
-        marks = pd.DataFrame("", index=self.frame.index, columns=self.frame.columns)
-        css = {"best": "font-weight: bold", "second": "text-decoration: underline"}
-        for (row, column), rank in self.ranks().items():
-            marks.iloc[row, marks.columns.get_loc(column)] = css[rank]
+        marks = self._marks()
         shown = pd.DataFrame(self.texts(), index=self.frame.index, columns=self.frame.columns)
         styler = shown.style.apply(lambda _: marks, axis=None).hide(axis="index")
         return styler.set_caption(self.caption).set_uuid("rokkit")
@@ -87,10 +84,7 @@ class Table:
 
     def latex(self) -> str:
         """A booktabs table."""
-        marks = pd.DataFrame("", index=self.frame.index, columns=self.frame.columns)
-        css = {"best": "font-weight: bold", "second": "text-decoration: underline"}
-        for (row, column), rank in self.ranks().items():
-            marks.iloc[row, marks.columns.get_loc(column)] = css[rank]
+        marks = self._marks()
         texts = [[_tex(text) for text in row] for row in self.texts()]
         columns = [_tex(str(c)) for c in self.frame.columns]
         shown = pd.DataFrame(texts, index=self.frame.index, columns=columns)
@@ -106,6 +100,14 @@ class Table:
                 column_format="".join("r" if r else "l" for r in right),
             )
         )
+
+    def _marks(self) -> pd.DataFrame:
+        """CSS of every cell."""
+        marks = pd.DataFrame("", index=self.frame.index, columns=self.frame.columns)
+        css = {"best": "font-weight: bold", "second": "text-decoration: underline"}
+        for (row, column), rank in self.ranks().items():
+            marks.iloc[row, marks.columns.get_loc(column)] = css[rank]
+        return marks
 
     def _below(self) -> list[str]:
         return [self.caption, *(f"\n{note}" for note in self.notes)]

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from rokkit import machine
 from rokkit.errors import ArtefactError, RokkitError
 from rokkit.experiments.execute import execute
 from rokkit.experiments.failure import RunFailure, describe, last_frame
@@ -153,10 +154,7 @@ def local_pool(jobs: int) -> Iterator[Executor]:
 
 def cores() -> int:
     """Cores this process may use; OMP_NUM_THREADS lowers it."""
-    if hasattr(os, "sched_getaffinity"):
-        found = len(os.sched_getaffinity(0))
-    else:  # macOS
-        found = os.cpu_count() or 1
+    found = machine.cores()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(found, int(asked)) if asked.isdigit() else found)
 

@@ -7,7 +7,6 @@ walked rarest first, each row is compared with the query in its bit-packed form,
 soon as no row left in it can enter the top K.
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from rokkit.config import build as build_settings
 from rokkit.config import require
 from rokkit.errors import ArtefactError, ConfigError, DataError
 from rokkit.files import folder_aside, load_array, read_json, save_array, write_json
+from rokkit.machine import cores
 from rokkit.paths import shown
 from rokkit.retrieval import kernel
 from rokkit.retrieval.packing import lay_out
@@ -228,7 +228,7 @@ class BM25Index:
 
         require(threads is None or threads >= 1, "threads", threads, "at least 1")
         parts = [slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
-        workers = min(_cores() if threads is None else threads, len(parts))
+        workers = min(cores() if threads is None else threads, len(parts))
         if workers <= 1:
             # A thread that must first be woken costs more than a small batch.
             for part in parts:
@@ -290,13 +290,6 @@ def check_k(k: int, n_rows: int) -> None:
 def _report(progress: Progress | None, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -26,7 +26,7 @@ ALLOWED = {
         "knowledge",
     },
 }
-CORE = {"config", "errors", "files", "paths", "registry"}  # what packages share
+CORE = {"config", "errors", "files", "machine", "paths", "registry"}  # what packages share
 DOORS = {"cli", "commands", "doctor", "notebook", "overview", "runner"}  # where a person enters
 TOOLS = {"progress", "parameters", "nbfmt", "notebook_failure", "notebook_process"}
 
