@@ -151,7 +151,7 @@ class Runs:
                 if not running:
                     break
                 done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in [f for f in running if f in done]:  # as submitted: `done` is a set
                     run = running.pop(future)
                     outcome = _outcome(future, run)
                     if outcome.failure is None:
