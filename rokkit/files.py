@@ -10,12 +10,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from rokkit.errors import ArtefactError
 from rokkit.paths import shown
@@ -105,6 +105,39 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write one `.npy` in one piece. ArtefactError if the disk is full, as for all writers here."""
     with aside(path) as draft, draft.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def collect_array(
+    path: Path | None, shape: tuple[int, ...], dtype: DTypeLike, slices: Iterable[NDArray[Any]]
+) -> NDArray[Any]:
+    """The array of `shape` whose rows `slices` yields one after the other.
+
+    With a path it is written there slice by slice, in one piece for a reader, and comes back
+    memory-mapped, so it is never in memory as a whole; without one it is in memory. Raises
+    ArtefactError if the disk is full, ValueError if the slices do not add up to `shape`.
+    """
+    if path is None:
+        array = np.empty(shape, dtype)
+        start = 0
+        for rows in slices:
+            array[start : start + len(rows)] = rows
+            start += len(rows)
+        _require_rows(start, shape)
+        return array
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    with aside(path) as draft, draft.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        written = 0
+        for rows in slices:
+            stream.write(np.ascontiguousarray(rows, dtype).data)
+            written += len(rows)
+        _require_rows(written, shape)
+    return load_array(path)
+
+
+def _require_rows(found: int, shape: tuple[int, ...]) -> None:
+    if found != shape[0]:
+        raise ValueError(f"the slices have {found} rows; expected {shape[0]}")
 
 
 def load_array(path: Path, *, mmap: bool = True) -> NDArray[Any]:

@@ -8,16 +8,18 @@ moment. Training shuffles for itself.
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.data.history import pool_histories
+from rokkit.data.lines import SLICE, Events, Lines
 from rokkit.data.log import EventLog, ImpressionLog, Log
-from rokkit.data.negatives import from_history, interleave, uniform
+from rokkit.data.negatives import Draw
 from rokkit.data.raw_values import Vocabulary
-from rokkit.data.samples import PARTS, History, Part, PartName
+from rokkit.data.samples import HISTORY_ROWS, PARTS, History, Part, PartName
 from rokkit.data.sampling import choose_users, keep_lines, stream
 from rokkit.data.schema import Schema
 from rokkit.data.sources.base import SourceOptions
@@ -25,6 +27,7 @@ from rokkit.data.splits import DROPPED, Scope
 from rokkit.data.tuples import unique_tuples
 from rokkit.data.vocabulary import encode
 from rokkit.errors import DataError
+from rokkit.files import collect_array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,75 +40,112 @@ class Assembled:
     schema: Schema
     vocabularies: list[Vocabulary]
     parts: dict[PartName, Part]
-    events: dict[PartName, NDArray[np.int64]]  # event of each row; a negative has its positive's
+    events: dict[
+        PartName, NDArray[np.integer[Any]]
+    ]  # event of each row; a negative has its positive's
     history: History
     history_events: NDArray[np.int64]  # event of each history row
     item_tuples: NDArray[np.int32]  # [M, C] every tuple that occurs in the log, ascending
     kind: Literal["impressions", "events"]
     scope: Scope
+    replaced: tuple[int, ...]  # columns that a negative takes from another item tuple
     dropped: tuple[tuple[str, int], ...]  # (reason, rows), beyond what the source dropped
 
 
-def assemble(name: str, log: Log, options: SourceOptions) -> Assembled:
-    """The samples of `log`. DataError if a part is empty or there is no positive in the pool."""
+def assemble(name: str, log: Log, options: SourceOptions, folder: Path | None = None) -> Assembled:
+    """The samples of `log`. DataError if a part is empty or there is no positive in the pool.
+
+    With a folder, the arrays that grow with the pool are written there, where `write_samples`
+    expects them, and are memory-mapped; without one everything is in memory.
+    """
     dropped: list[tuple[str, int]] = []
     log = _choose_users(log, options, dropped)
-    order = np.argsort(log.times(), kind="stable")
-    time = log.times()[order]
     x, vocabularies = encode(log.frame, log.fields)
-    x = x[order]
     schema = Schema(name=name, fields=tuple(v.field for v in vocabularies), retrieval=log.retrieval)
-    user = x[:, schema.user_column].astype(np.int64) - schema.user_field.offset
-    y = log.labels()[order] if isinstance(log, ImpressionLog) else np.ones(len(x), np.int8)
-    tuples, tuple_of = unique_tuples(x, schema.item_columns)
+    events, user = _in_time_order(log, x, schema)
+    del x
+    tuples, tuple_of = unique_tuples(events.x, schema.item_columns)
 
-    part_of = log.split.assign(user, time)
-    _require_rows(part_of, y)
+    part_of = log.split.assign(user, events.time)
+    _require_rows(part_of, events.y)
     late = int((part_of == DROPPED).sum())
     if late:
         dropped.append(("rows outside all parts", late))
     in_pool = part_of == PARTS.index("pool")
-    offsets, history_events = pool_histories(user, schema.user_field.size, in_pool & (y == 1))
+    offsets, history_events = pool_histories(
+        user, schema.user_field.size, in_pool & (events.y == 1)
+    )
+    draw = None
+    if isinstance(log, EventLog):
+        draw = Draw(log.negatives, schema, tuples, offsets, tuple_of[history_events], options.seed)
+    del tuple_of
 
-    parts, events = {}, {}
+    parts: dict[PartName, Part] = {}
+    events_of: dict[PartName, NDArray[np.integer[Any]]] = {}
     for code, part in enumerate(PARTS):
         rows = np.flatnonzero(part_of == code)
-        made, event = Part(x[rows], y[rows], time[rows]), rows
-        if isinstance(log, EventLog):
-            rng = stream(options.seed, f"negatives of {part}")
-            if part == "pool":
-                drawn = uniform(len(rows), len(tuples), rng)
-            else:
-                behaviours, share = tuple_of[history_events], log.negatives.history_share
-                drawn = from_history(user[rows], offsets, behaviours, share, len(tuples), rng)
-            made = Part(
-                interleave(made.x, tuples, drawn, schema.item_columns),
-                np.tile(np.array([1, 0], np.int8), len(rows)),
-                np.repeat(made.time, 2),
-            )
-            event = np.repeat(rows, 2)
-        if part != "pool":
-            most = getattr(options, f"{part}_rows")
-            rng = stream(options.seed, f"lines of {part}")
-            kept = keep_lines(len(made), options.target_rate, most, rng)
-            if len(kept) < len(made):
-                dropped.append((f"{part} lines outside the sub-sample", len(made) - len(kept)))
-                made, event = Part(made.x[kept], made.y[kept], made.time[kept]), event[kept]
-            _require_both_labels(part, made.y)
-        parts[part], events[part] = made, event
+        drawn = None if draw is None else draw(part, user[rows])
+        lines = Lines(events, rows, drawn)
+        if part == "pool":
+            parts[part] = lines.write(folder, part)
+            events_of[part] = np.repeat(rows.astype(_index_type(len(user))), lines.per_event)
+            continue
+        most = getattr(options, f"{part}_rows")
+        rng = stream(options.seed, f"lines of {part}")
+        kept = keep_lines(len(lines), options.target_rate, most, rng)
+        if len(kept) < len(lines):
+            dropped.append((f"{part} lines outside the sub-sample", len(lines) - len(kept)))
+        parts[part], events_of[part] = lines.take(kept), lines.events(kept)
+        _require_both_labels(part, parts[part].y)
 
     return Assembled(
         schema=schema,
         vocabularies=vocabularies,
         parts=parts,
-        events=events,
-        history=History(offsets, x[np.ix_(history_events, np.asarray(schema.item_columns))]),
+        events=events_of,
+        history=History(offsets, _history_rows(events.x, history_events, schema, folder)),
         history_events=history_events,
         item_tuples=tuples,
         kind=log.kind,
         scope=log.split.scope,
+        replaced=schema.item_columns if draw is None else draw.columns,
         dropped=tuple(dropped),
     )
+
+
+def _in_time_order(
+    log: Log, x: NDArray[np.int32], schema: Schema
+) -> tuple[Events, NDArray[np.int64]]:
+    """(the events, the user of each [N] counted from 0) of the rows `x` [N, F], sorted in place."""
+    time = log.times()
+    user = x[:, schema.user_column].astype(np.int64) - schema.user_field.offset
+    key = time
+    if log.ties == "user":
+        # One number for both is sorted in half the time of two; else by time's rank.
+        if int(time.max()) - int(time.min()) >= np.iinfo(np.int64).max // schema.user_field.size:
+            key = np.unique(time, return_inverse=True)[1]
+        key = (key - key.min()) * schema.user_field.size + user
+    order = np.argsort(key, kind="stable")
+    del key
+    for column in range(x.shape[1]):
+        x[:, column] = x[order, column]
+    y = log.labels()[order] if isinstance(log, ImpressionLog) else np.ones(len(x), np.int8)
+    return Events(x=x, y=y, time=time[order]), user[order]
+
+
+def _history_rows(
+    x: NDArray[np.int32], events: NDArray[np.int64], schema: Schema, folder: Path | None
+) -> NDArray[np.int32]:
+    """[M, C]: the item tuples of the history's `events` [M]."""
+    columns = np.asarray(schema.item_columns)
+    slices = (x[np.ix_(events[i : i + SLICE], columns)] for i in range(0, len(events), SLICE))
+    path = None if folder is None else folder / HISTORY_ROWS
+    return collect_array(path, (len(events), len(columns)), np.int32, slices)
+
+
+def _index_type(n: int) -> type[np.integer[Any]]:
+    """The smaller integer type that counts to `n`."""
+    return np.int32 if n <= np.iinfo(np.int32).max else np.int64
 
 
 def _choose_users(log: Log, options: SourceOptions, dropped: list[tuple[str, int]]) -> Log:

@@ -100,12 +100,12 @@ def open_or_build(wanted: Plan) -> Samples:
 def _build(wanted: Plan) -> None:
     logger.info("building the samples of %s in %s", wanted.name, shown(wanted.folder))
     log = wanted.source.read(wanted.options)
-    made = assemble(wanted.name, log, wanted.options)
-    check(made)
-    card = data_card(
-        wanted.name, log, made, options=wanted.resolved, source_files=wanted.source_files
-    )
     with folder_aside(wanted.folder) as draft:
+        made = assemble(wanted.name, log, wanted.options, draft)
+        check(made)
+        card = data_card(
+            wanted.name, log, made, options=wanted.resolved, source_files=wanted.source_files
+        )
         write_vocabularies(draft, made.vocabularies)
         save_array(draft / "item_tuples.npy", made.item_tuples)
         write_samples(draft, made.schema, made.parts, made.history, card, wanted.fingerprint)

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from rokkit.data.assemble import Assembled
+from rokkit.data.lines import SLICE
 from rokkit.data.log import Log
 from rokkit.data.samples import History, Part
-from rokkit.data.schema import Schema
+from rokkit.data.schema import Field, Schema
 
 PER_USER_NOTE = (
     "Each user's rows are split in time order. The pool can therefore hold other users' rows that "
@@ -16,6 +17,11 @@ PER_USER_NOTE = (
 NEGATIVES_NOTE = (
     "Negatives are drawn, one per positive, and may coincide with a positive. AUC and log-loss "
     "are measured on this balance, so a constant answer scores .5 and .693."
+)
+
+LEAK_NOTE = (
+    "Negatives take over only some fields of an item, so they show combinations that never occur. "
+    "That gives labels away: numbers made on these samples say nothing of a model's worth."
 )
 
 
@@ -35,6 +41,8 @@ def data_card(
         notes.append(PER_USER_NOTE)
     if made.kind == "events":
         notes.append(NEGATIVES_NOTE)
+    if made.replaced != schema.item_columns:
+        notes.append(LEAK_NOTE)
     return {
         "name": name,
         "kind": made.kind,
@@ -44,6 +52,7 @@ def data_card(
         "options": options,
         "rows_read": origin.rows_read,
         "dropped": [{"reason": r, "rows": n} for r, n in (*origin.dropped, *made.dropped)],
+        "repaired": [{"what": what, "rows": n} for what, n in origin.repaired],
         "parts": {part: _part(schema, rows) for part, rows in made.parts.items()},
         "users": schema.user_field.size,
         "items": schema.fields[schema.item_columns[0]].size,
@@ -65,9 +74,17 @@ def _part(schema: Schema, part: Part) -> dict[str, Any]:
         "positive_rate": positives / len(part),
         "time_first": int(part.time[0]),
         "time_last": int(part.time[-1]),
-        "users": len(np.unique(part.x[:, schema.user_column])),
-        "items": len(np.unique(part.x[:, schema.item_columns[0]])),
+        "users": _distinct(part, schema.user_field, schema.user_column),
+        "items": _distinct(part, schema.fields[schema.item_columns[0]], schema.item_columns[0]),
     }
+
+
+def _distinct(part: Part, field: Field, column: int) -> int:
+    """Values of a field that occur in `part`."""
+    seen = np.zeros(field.size, bool)
+    for start in range(0, len(part), SLICE):
+        seen[part.x[start : start + SLICE, column] - field.offset] = True
+    return int(seen.sum())
 
 
 def _history(history: History) -> dict[str, float]:

@@ -1,15 +1,19 @@
 """What must hold of samples, whatever the source. Checked at every build."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.data.assemble import Assembled
+from rokkit.data.lines import SLICE
 from rokkit.data.samples import PARTS, Part, PartName
 from rokkit.data.schema import Schema
-from rokkit.data.tuples import unique_tuples
+from rokkit.data.tuples import KnownTuples
 from rokkit.errors import DataError
+
+_BEYOND = np.iinfo(np.int64).max  # later than every event
 
 
 def check(made: Assembled) -> None:
@@ -28,64 +32,93 @@ def check(made: Assembled) -> None:
 def check_part(schema: Schema, name: str, part: Part) -> None:
     """Ids lie in their field's range, labels are 0 or 1, rows lie in time order."""
     schema.check_ids(part.x, f"part {name!r}")
-    _hold(bool(np.isin(part.y, [0, 1]).all()), f"part {name!r} holds labels besides 0 and 1")
-    _hold(bool((np.diff(part.time) >= 0).all()), f"part {name!r} is not in time order")
+    for rows in _slices(len(part)):
+        labels = (part.y[rows] == 0) | (part.y[rows] == 1)
+        _hold(bool(labels.all()), f"part {name!r} holds labels besides 0 and 1")
+        # One row more, so that the step from slice to slice is looked at too.
+        steps = np.diff(part.time[rows.start : rows.stop + 1])
+        _hold(bool((steps >= 0).all()), f"part {name!r} is not in time order")
 
 
 def _check_disjoint(made: Assembled) -> None:
     """No event is in two parts: above all, no target row is in the pool."""
-    for one, other in itertools.combinations(PARTS, 2):
-        shared = np.intersect1d(made.events[one], made.events[other])
-        _hold(len(shared) == 0, f"{len(shared)} events are in both {one!r} and {other!r}")
+    n_events = 1 + max(int(events.max()) for events in made.events.values())
+    owner = np.full(n_events + 1, -1, np.int8)
+    for code, name in enumerate(PARTS):
+        events = made.events[name]
+        for earlier in range(code):
+            shared = np.unique(events[owner[events] == earlier])
+            _hold(
+                len(shared) == 0,
+                f"{len(shared)} events are in both {PARTS[earlier]!r} and {name!r}",
+            )
+        owner[events] = code
 
 
 def _check_time_order(made: Assembled) -> None:
     """Parts follow each other in time: for each user, or as a whole and then strictly."""
+    first = {part: _extreme(made, part, np.minimum, _BEYOND) for part in PARTS}
+    last = {part: _extreme(made, part, np.maximum, -1) for part in PARTS}
     for earlier, later in itertools.combinations(PARTS, 2):
         a, b = made.parts[earlier], made.parts[later]
         if made.scope == "global":
-            _hold(
-                int(a.time.max()) < int(b.time.min()), f"{earlier!r} does not end before {later!r}"
-            )
+            _hold(int(a.time[-1]) < int(b.time[0]), f"{earlier!r} does not end before {later!r}")
         # Events are numbered in time order, ties in the order of the log.
-        last = _latest(made, earlier)
-        first = _first_events(made, later)
         _hold(
-            bool((last < first).all()), f"a user's {earlier!r} does not end before their {later!r}"
+            bool((last[earlier] < first[later]).all()),
+            f"a user's {earlier!r} does not end before their {later!r}",
         )
 
 
 def _check_history_before_targets(made: Assembled) -> None:
-    """A history is its user's pool positives, all before the user's first target."""
-    history, user_field = made.history, made.schema.user_field
-    owner = np.repeat(np.arange(user_field.size), np.diff(history.offsets))
-    first = np.minimum.reduce([_first_events(made, part) for part in PARTS[1:]])
+    """A history is its user's pool positives, oldest first, all before the user's first target."""
+    history, events, user_field = made.history, made.history_events, made.schema.user_field
+    owner = np.repeat(np.arange(user_field.size, dtype=np.int32), np.diff(history.offsets))
+    first = np.minimum.reduce([_extreme(made, part, np.minimum, _BEYOND) for part in PARTS[1:]])
     _hold(
-        bool((made.history_events < first[owner]).all()),
+        bool((events < first[owner]).all()),
         "a history reaches up to or beyond its user's first target",
     )
-    pool, column = made.parts["pool"], made.schema.user_column
-    positive = pool.y == 1
-    pairs = np.stack([pool.x[positive, column] - user_field.offset, made.events["pool"][positive]])
-    expected = pairs[:, np.lexsort((pairs[1], pairs[0]))]
-    same = expected.shape[1] == len(owner) and bool(
-        (expected == np.stack([owner, made.history_events])).all()
-    )
-    _hold(same, "histories are not their users' pool positives, oldest first")
-    tuples = pool.x[positive][:, list(made.schema.item_columns)]
-    _hold(
-        bool((tuples[np.lexsort((pairs[1], pairs[0]))] == history.rows).all()),
-        "a history holds other items than its user's pool positives",
-    )
+    pool, broken = made.parts["pool"], "histories are not their users' pool positives, oldest first"
+    # [events]: the pool line that has an event as its positive.
+    line_of = np.full(1 + int(made.events["pool"].max()), -1, np.int64)
+    for rows in _slices(len(pool)):
+        positive = np.flatnonzero(pool.y[rows] == 1)
+        line_of[made.events["pool"][rows][positive]] = rows.start + positive
+    _hold(int((line_of >= 0).sum()) == len(events), broken)
+    columns = list(made.schema.item_columns)
+    for rows in _slices(len(events)):
+        held = events[rows]
+        lines = np.where(held < len(line_of), line_of[np.minimum(held, len(line_of) - 1)], -1)
+        x = pool.x[np.maximum(lines, 0)]
+        users = x[:, made.schema.user_column] - user_field.offset
+        ascending = np.diff(events[rows.start : rows.stop + 1]) > 0
+        same_user = np.diff(owner[rows.start : rows.stop + 1]) == 0
+        # Ascending within a user, as many as there are, each the user's own: exactly these.
+        whole = (lines >= 0).all() and (users == owner[rows]).all()
+        _hold(bool(whole and (ascending | ~same_user).all()), broken)
+        _hold(
+            bool((x[:, columns] == history.rows[rows]).all()),
+            "a history holds other items than its user's pool positives",
+        )
 
 
 def _check_tuples_exist(made: Assembled) -> None:
-    """Every item tuple, a negative's too, occurs in the log."""
-    known = set(map(bytes, np.ascontiguousarray(made.item_tuples)))
+    """What a line shows of an item occurs in the log, a negative's too.
+
+    All columns of the item tuple; only those that negatives take, where they take some.
+    """
+    places = [made.schema.item_columns.index(column) for column in made.replaced]
+    known = KnownTuples(np.unique(made.item_tuples[:, places], axis=0))
     for name, part in made.parts.items():
-        tuples, _ = unique_tuples(part.x, made.schema.item_columns)
-        strange = [row.tolist() for row in tuples if bytes(row) not in known][:1]
-        _hold(not strange, f"part {name!r} holds an item tuple that is not in the log: {strange}")
+        for rows in _slices(len(part)):
+            tuples = np.asarray(part.x[rows])[:, list(made.replaced)]
+            strange = np.flatnonzero(~known.holds(tuples))
+            shown = tuples[strange[:1]].tolist()
+            _hold(
+                not len(strange),
+                f"part {name!r} holds an item tuple that is not in the log: {shown}",
+            )
 
 
 def _check_balance(made: Assembled) -> None:
@@ -100,23 +133,20 @@ def _check_balance(made: Assembled) -> None:
         )
 
 
-def _first_events(made: Assembled, part: PartName) -> NDArray[np.int64]:
-    """[U]: the first event of each user in `part`; a number beyond all where there is none."""
-    beyond = np.iinfo(np.int64).max
-    return _extreme(made, part, np.minimum, beyond)
-
-
-def _latest(made: Assembled, part: PartName) -> NDArray[np.int64]:
-    """[U]: the last event of each user in `part`; -1 where there is none."""
-    return _extreme(made, part, np.maximum, -1)
-
-
 def _extreme(made: Assembled, part: PartName, pick: np.ufunc, start: int) -> NDArray[np.int64]:
-    rows = made.parts[part]
-    user = rows.x[:, made.schema.user_column] - made.schema.user_field.offset
-    found = np.full(made.schema.user_field.size, start, np.int64)
-    pick.at(found, user, made.events[part])
+    """[U]: the first or last event of each user in `part`; `start` where there is none."""
+    lines, field = made.parts[part], made.schema.user_field
+    found = np.full(field.size, start, np.int64)
+    for rows in _slices(len(lines)):
+        user = lines.x[rows, made.schema.user_column] - field.offset
+        pick.at(found, user, made.events[part][rows])
     return found
+
+
+def _slices(n: int) -> Iterator[slice]:
+    """Rows 0 to n, a slice at a time: the pool of a large log is never copied as a whole."""
+    for start in range(0, n, SLICE):
+        yield slice(start, min(start + SLICE, n))
 
 
 def _hold(ok: bool, broken: str) -> None:

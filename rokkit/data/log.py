@@ -33,6 +33,7 @@ class Origin:
     licence_note: str
     rows_read: int
     dropped: tuple[tuple[str, int], ...] = ()  # (reason, rows)
+    repaired: tuple[tuple[str, int], ...] = ()  # (what was repaired or is odd but kept, rows)
     notes: tuple[str, ...] = ()
 
 
@@ -41,7 +42,9 @@ class Log:
     """Rows in file order: raw values, roles, times and the way the rows are split.
 
     `frame` has a column per field (integers, texts or categories; a missing value is a value of its
-    own) and the integer column `time`. Rows of equal time keep the order of the frame.
+    own) and the integer column `time`. Rows of equal time keep the order of the frame; with
+    `ties="user"` they go by user first, so that only the order of one user's rows of one moment
+    can matter.
 
     Raises DataError if the frame is empty, lacks a column or holds times that are not integers.
     """
@@ -55,6 +58,7 @@ class Log:
     time_unit: str
     split: Split
     origin: Origin
+    ties: Literal["file", "user"] = "file"
 
     def __post_init__(self) -> None:
         for name in (*(f.name for f in self.fields), self.time):

@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.config import require
+from rokkit.data.lines import Drawn
+from rokkit.data.samples import PartName
+from rokkit.data.sampling import stream
+from rokkit.data.schema import Schema
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,9 @@ class Negatives:
     """
 
     history_share: float = 0.5
+    # Fields of the item tuple that a negative takes from another; None: all. Anything else shows an
+    # item with, say, a seller that it never has, and so gives labels away.
+    only: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         value = self.history_share
@@ -50,17 +57,38 @@ def from_history(
     return drawn
 
 
-def interleave(
-    x: NDArray[np.int32],
-    tuples: NDArray[np.int32],
-    drawn: NDArray[np.int64],
-    item_columns: tuple[int, ...],
-) -> NDArray[np.int32]:
-    """[2n, F]: each positive of `x` [n, F], followed at once by its negative.
+class Draw:
+    """Draws the negatives of one part after the other, each part from a random stream of its own.
 
-    A negative copies its positive and takes the item tuple `drawn`, all columns of it: replacing
-    only some would show an item with a seller it never has and give the label away.
+    `behaviours` [M] are the tuples of the pool histories, user u's at `offsets[u]:offsets[u + 1]`.
     """
-    both = np.repeat(x, 2, axis=0)
-    both[1::2, list(item_columns)] = tuples[drawn]
-    return both
+
+    def __init__(
+        self,
+        how: Negatives,
+        schema: Schema,
+        tuples: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        behaviours: NDArray[np.int64],
+        seed: int,
+    ) -> None:
+        self.how = how
+        self.columns = schema.item_columns
+        if how.only is not None:
+            self.columns = tuple(schema.column(name) for name in how.only)
+        # [C']: which columns of a tuple replace those of the positive.
+        self._tuples = tuples[:, [schema.item_columns.index(c) for c in self.columns]]
+        self._offsets = offsets
+        self._behaviours = behaviours
+        self._seed = seed
+
+    def __call__(self, part: PartName, user: NDArray[np.int64]) -> Drawn:
+        """The negatives of the events of `user` [n]."""
+        rng = stream(self._seed, f"negatives of {part}")
+        n = len(self._tuples)
+        if part == "pool":
+            index = uniform(len(user), n, rng)
+        else:
+            share = self.how.history_share
+            index = from_history(user, self._offsets, self._behaviours, share, n, rng)
+        return Drawn(index=index, tuples=self._tuples, columns=self.columns)

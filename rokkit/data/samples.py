@@ -16,6 +16,12 @@ from rokkit.paths import shown
 
 PartName = Literal["pool", "train", "val", "test"]
 PARTS: tuple[PartName, ...] = get_args(PartName)
+HISTORY_ROWS = "history_rows.npy"
+
+
+def array_path(folder: Path, part: str, kind: str) -> Path:
+    """Where an array of a part lies: `kind` is x, y or time."""
+    return folder / f"{part}_{kind}.npy"
 
 
 @dataclass(frozen=True)
@@ -107,13 +113,21 @@ def write_samples(
     card: dict[str, Any],
     fingerprint: str,
 ) -> None:
-    """Write everything into `folder` (made by `files.folder_aside`, so whole or not at all)."""
+    """Write everything into `folder` (made by `files.folder_aside`, so whole or not at all).
+
+    Arrays that were put there while they were made stay as they are.
+    """
+    arrays: dict[Path, NDArray[Any]] = {
+        folder / "history_offsets.npy": history.offsets.astype(np.int64, copy=False),
+        folder / HISTORY_ROWS: history.rows.astype(np.int32, copy=False),
+    }
     for name, part in parts.items():
-        save_array(folder / f"{name}_x.npy", part.x.astype(np.int32, copy=False))
-        save_array(folder / f"{name}_y.npy", part.y.astype(np.int8, copy=False))
-        save_array(folder / f"{name}_time.npy", part.time.astype(np.int64, copy=False))
-    save_array(folder / "history_offsets.npy", history.offsets.astype(np.int64, copy=False))
-    save_array(folder / "history_rows.npy", history.rows.astype(np.int32, copy=False))
+        arrays[array_path(folder, name, "x")] = part.x.astype(np.int32, copy=False)
+        arrays[array_path(folder, name, "y")] = part.y.astype(np.int8, copy=False)
+        arrays[array_path(folder, name, "time")] = part.time.astype(np.int64, copy=False)
+    for path, array in arrays.items():
+        if not path.exists():
+            save_array(path, array)
     write_json(folder / "schema.json", schema.to_dict())
     write_json(folder / "card.json", card | {"fingerprint": fingerprint})
 
@@ -151,7 +165,7 @@ def read_samples(folder: Path) -> Samples:
 
 
 def _read_part(folder: Path, name: str, schema: Schema) -> Part:
-    x, y, time = (load_array(folder / f"{name}_{k}.npy") for k in ("x", "y", "time"))
+    x, y, time = (load_array(array_path(folder, name, kind)) for kind in ("x", "y", "time"))
     if not len(x) == len(y) == len(time):
         raise ArtefactError(
             f"{shown(folder)}: part {name!r} has {len(x)} rows, {len(y)} labels and "
@@ -162,8 +176,6 @@ def _read_part(folder: Path, name: str, schema: Schema) -> Part:
 
 
 def _read_history(folder: Path, schema: Schema) -> History:
-    history = History(
-        load_array(folder / "history_offsets.npy"), load_array(folder / "history_rows.npy")
-    )
+    history = History(load_array(folder / "history_offsets.npy"), load_array(folder / HISTORY_ROWS))
     history.check(schema)
     return history

@@ -11,6 +11,9 @@ from rokkit.data.raw_values import Vocabulary
 from rokkit.data.schema import Field
 from rokkit.errors import DataError
 
+SLICE = 4_000_000  # rows looked at in one go, so that a pass needs little memory of its own
+WIDEST_TABLE = 1 << 27  # a table of all numbers from the lowest to the highest value fits in 512 MB
+
 
 def encode(
     frame: pd.DataFrame, fields: tuple[LogField, ...]
@@ -19,19 +22,19 @@ def encode(
 
     Ids start at 1 and run through the fields in their order; inside a field they follow the sorted
     raw values (numbers by size, texts by code point), so they do not depend on the order of rows.
-    A missing value (None, NaN, empty text) is one more value, numbered last.
+    A missing value (None, NaN, empty text) is one more value, numbered last. Each column of x is
+    contiguous.
 
     RIM, `feateng.py`: the vocabulary covers the whole file, so nothing is out of vocabulary.
 
     DEVIATION(§5.1.1): ids follow the sorted values, because the order of a set of strings, which
     RIM numbers, differs from run to run.
     """
-    x = np.empty((len(frame), len(fields)), np.int32)
+    x: NDArray[np.int32] = np.empty((len(frame), len(fields)), np.int32, order="F")
     vocabularies = []
     offset = 1
     for column, spec in enumerate(fields):
-        codes, values = _codes(frame[spec.name])
-        x[:, column] = codes
+        values = _encode(frame[spec.name], x[:, column])
         x[:, column] += offset
         field = Field(name=spec.name, role=spec.role, offset=offset, size=len(values))
         vocabularies.append(Vocabulary(field, values))
@@ -39,7 +42,37 @@ def encode(
     return x, vocabularies
 
 
-def _codes(column: "pd.Series[Any]") -> tuple[NDArray[np.int32], tuple[str | int | None, ...]]:
+def _encode(column: "pd.Series[Any]", codes: NDArray[np.int32]) -> tuple[str | int | None, ...]:
+    """The sorted values; writes the position of each row's value among them into `codes` [N]."""
+    if column.dtype == np.int64:
+        return tuple(_encode_integers(column.to_numpy(), codes).tolist())
+    found, values = _factorize(column)
+    codes[:] = found
+    return values
+
+
+def _encode_integers(values: NDArray[np.int64], codes: NDArray[np.int32]) -> NDArray[np.int64]:
+    """As `_encode`, in slices and without a hash table where the numbers lie close together."""
+    low, high = int(values.min()), int(values.max())
+    slices = [slice(i, i + SLICE) for i in range(0, len(values), SLICE)]
+    if high - low < WIDEST_TABLE:
+        seen = np.zeros(high - low + 1, bool)
+        for rows in slices:
+            seen[values[rows] - low] = True
+        distinct = np.flatnonzero(seen) + low
+        rank = np.cumsum(seen, dtype=np.int32)
+        for rows in slices:
+            codes[rows] = rank[values[rows] - low] - 1
+    else:
+        distinct = np.sort(pd.unique(values))
+        for rows in slices:
+            codes[rows] = np.searchsorted(distinct, values[rows])
+    return distinct
+
+
+def _factorize(
+    column: "pd.Series[Any]",
+) -> tuple[NDArray[np.int32], tuple[str | int | None, ...]]:
     """(position of each row's value among the sorted values [N], the values)."""
     try:
         codes, uniques = pd.factorize(column, use_na_sentinel=True)
