@@ -15,11 +15,12 @@ from rokkit.config import build
 from rokkit.data import sources
 from rokkit.data.assemble import assemble
 from rokkit.data.card import data_card
+from rokkit.data.digests import sha256
 from rokkit.data.invariants import check
 from rokkit.data.raw_values import write_vocabularies
 from rokkit.data.samples import Samples, read_samples, write_samples
 from rokkit.data.sources.base import Source, SourceOptions, is_location
-from rokkit.errors import ArtefactError, DataError
+from rokkit.errors import ArtefactError
 from rokkit.files import folder_aside, save_array
 from rokkit.paths import data_root, shown
 
@@ -60,7 +61,7 @@ def plan(name: str, options: Mapping[str, Any] | None = None) -> Plan:
     """What `load` would open or build, without doing it. Raises as `load` does."""
     source = sources.REGISTRY.get(name)()
     settings = build(source.Options, options or {}, where=f"data set {name!r}")
-    digests = {label: _sha256(path) for label, path in sorted(source.files(settings).items())}
+    digests = {label: sha256(path) for label, path in sorted(source.files(settings).items())}
     fingerprint = fingerprint_of(name, source.version, _resolved(settings), digests)
     folder = data_root() / "samples" / f"{name}-{fingerprint[:12]}"
     return Plan(name, source, settings, digests, fingerprint, folder)
@@ -109,6 +110,10 @@ def _build(wanted: Plan) -> None:
         write_vocabularies(draft, made.vocabularies)
         save_array(draft / "item_tuples.npy", made.item_tuples)
         write_samples(draft, made.schema, made.parts, made.history, card, wanted.fingerprint)
+    for reason, rows in (*log.origin.dropped, *made.dropped):
+        logger.info("dropped %s rows: %s", f"{rows:,}", reason)
+    for what, rows in log.origin.repaired:
+        logger.info("repaired or odd, kept: %s rows: %s", f"{rows:,}", what)
     logger.info("licence of %s: %s", wanted.name, log.origin.licence_note)
 
 
@@ -116,14 +121,3 @@ def _resolved(options: SourceOptions) -> dict[str, Any]:
     return {
         f.name: getattr(options, f.name) for f in dataclasses.fields(options) if not is_location(f)
     }
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(
-            f"raw file {shown(path)} cannot be read ({error.strerror}). "
-            "Check the path and its permissions."
-        ) from None

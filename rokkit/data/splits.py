@@ -67,10 +67,7 @@ class PerUser:
     def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
         """See `Split.assign`."""
         counts = np.bincount(user)
-        order = np.argsort(user, kind="stable")
-        starts = np.cumsum(counts) - counts
-        position = np.empty(len(user), np.int64)
-        position[order] = np.arange(len(user)) - np.repeat(starts, counts)
+        position = _position(user, counts)
         edges = self.shares.edges(counts)
         part = np.zeros(len(user), np.int8)
         for column in range(edges.shape[1]):
@@ -130,3 +127,31 @@ class CutPoints:
         if self.end is not None:
             part[time >= self.end] = DROPPED
         return part.astype(np.int8)
+
+
+@dataclass(frozen=True)
+class LeaveLast:
+    """Each user's last three rows are train, val and test (protocol of UBR); the rest is pool.
+
+    Users with three rows or fewer belong to no part.
+    """
+
+    scope: ClassVar[Scope] = "user"
+
+    def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
+        """See `Split.assign`."""
+        counts = np.bincount(user)
+        from_last = counts[user] - 1 - _position(user, counts)
+        part = np.maximum(0, len(PARTS) - 1 - from_last).astype(np.int8)
+        part[counts[user] < len(PARTS)] = DROPPED
+        found: NDArray[np.int8] = part
+        return found
+
+
+def _position(user: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """[N]: how many earlier rows each row's user has."""
+    order = np.argsort(user, kind="stable")
+    starts = np.cumsum(counts) - counts
+    position = np.empty(len(user), np.int64)
+    position[order] = np.arange(len(user)) - np.repeat(starts, counts)
+    return position
