@@ -93,7 +93,7 @@ def _by_position(cells: list[str], layout: Layout, file: RawFile) -> list[str]:
     if extra not in (0, 1):
         raise DataError(
             f"{file} has {len(cells)} columns and no header; expected the "
-            f"{len(layout.names)} columns {', '.join(layout.names)}, or these after an index column. "
-            f"Its first line is {layout.separator.join(cells)!r}."
+            f"{len(layout.names)} columns {', '.join(layout.names)}, or these after an index "
+            f"column. Its first line is {layout.separator.join(cells)!r}."
         )
     return ["(index)"] * extra + list(layout.names)
