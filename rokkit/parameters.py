@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from rokkit.errors import ArtefactError, ConfigError, unknown_name
 from rokkit.paths import shown
 
@@ -44,6 +42,8 @@ def declared(path: Path) -> tuple[Declared, ...]:
 
 def read_notebook(path: Path) -> Any:
     """The notebook at `path`; ArtefactError if it is missing or none."""
+    import nbformat  # here, as it takes a second to import, and every notebook imports this module
+
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:

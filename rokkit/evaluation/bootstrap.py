@@ -52,7 +52,7 @@ def draw(y: NDArray[np.int64], generator: np.random.Generator) -> Counts:
             return counts
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 @no_type_check  # numba compiles the bare function, so the tests' type checker must not wrap it
 def _weighted_aucs(counts: Any, order: Any, positive: Any, closes: Any) -> Any:
     runs, n = order.shape
