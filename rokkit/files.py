@@ -7,6 +7,7 @@ interrupts the writer: an exception, a full disk, a kill.
 import contextlib
 import errno
 import json
+import mmap as maps
 import os
 import shutil
 import tempfile
@@ -116,6 +117,7 @@ def collect_array(
     memory-mapped, so it is never in memory as a whole; without one it is in memory. Raises
     ArtefactError if the disk is full, ValueError if the slices do not add up to `shape`.
     """
+    slices = _as_wide(slices, shape)
     if path is None:
         array = np.empty(shape, dtype)
         start = 0
@@ -135,9 +137,28 @@ def collect_array(
     return load_array(path)
 
 
+def _as_wide(slices: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> Iterator[NDArray[Any]]:
+    for rows in slices:
+        if rows.shape[1:] != shape[1:]:
+            raise ValueError(f"a slice has rows of shape {rows.shape[1:]}; expected {shape[1:]}")
+        yield rows
+
+
 def _require_rows(found: int, shape: tuple[int, ...]) -> None:
     if found != shape[0]:
         raise ValueError(f"the slices have {found} rows; expected {shape[0]}")
+
+
+def release(array: NDArray[Any]) -> None:
+    """Let the system take back the memory that a memory-mapped `array` occupies by now.
+
+    Its content stays: what is read again comes from the file. Nothing happens to other arrays.
+    """
+    base: Any = array
+    while base is not None and not isinstance(base, maps.mmap):
+        base = getattr(base, "base", None)
+    if base is not None and hasattr(maps, "MADV_DONTNEED"):
+        base.madvise(maps.MADV_DONTNEED)
 
 
 def load_array(path: Path, *, mmap: bool = True) -> NDArray[Any]:

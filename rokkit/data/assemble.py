@@ -27,7 +27,9 @@ from rokkit.data.splits import DROPPED, Scope
 from rokkit.data.tuples import unique_tuples
 from rokkit.data.vocabulary import encode
 from rokkit.errors import DataError
-from rokkit.files import collect_array
+from rokkit.files import collect_array, release
+
+Integers = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,9 @@ class Assembled:
     schema: Schema
     vocabularies: list[Vocabulary]
     parts: dict[PartName, Part]
-    events: dict[
-        PartName, NDArray[np.integer[Any]]
-    ]  # event of each row; a negative has its positive's
+    events: dict[PartName, Integers]  # event of each row; a negative has its positive's
     history: History
-    history_events: NDArray[np.int64]  # event of each history row
+    history_events: Integers  # event of each history row
     item_tuples: NDArray[np.int32]  # [M, C] every tuple that occurs in the log, ascending
     kind: Literal["impressions", "events"]
     scope: Scope
@@ -78,17 +78,17 @@ def assemble(name: str, log: Log, options: SourceOptions, folder: Path | None = 
     draw = None
     if isinstance(log, EventLog):
         draw = Draw(log.negatives, schema, tuples, offsets, tuple_of[history_events], options.seed)
-    del tuple_of
+    del tuple_of, in_pool
 
     parts: dict[PartName, Part] = {}
-    events_of: dict[PartName, NDArray[np.integer[Any]]] = {}
+    events_of: dict[PartName, Integers] = {}
     for code, part in enumerate(PARTS):
-        rows = np.flatnonzero(part_of == code)
+        rows = np.flatnonzero(part_of == code).astype(index_type(len(user)))
         drawn = None if draw is None else draw(part, user[rows])
         lines = Lines(events, rows, drawn)
         if part == "pool":
             parts[part] = lines.write(folder, part)
-            events_of[part] = np.repeat(rows.astype(_index_type(len(user))), lines.per_event)
+            events_of[part] = np.repeat(rows, lines.per_event)
             continue
         most = getattr(options, f"{part}_rows")
         rng = stream(options.seed, f"lines of {part}")
@@ -115,26 +115,30 @@ def assemble(name: str, log: Log, options: SourceOptions, folder: Path | None = 
 
 def _in_time_order(
     log: Log, x: NDArray[np.int32], schema: Schema
-) -> tuple[Events, NDArray[np.int64]]:
+) -> tuple[Events, NDArray[np.int32]]:
     """(the events, the user of each [N] counted from 0) of the rows `x` [N, F], sorted in place."""
     time = log.times()
-    user = x[:, schema.user_column].astype(np.int64) - schema.user_field.offset
+    user = x[:, schema.user_column] - np.int32(schema.user_field.offset)
     key = time
     if log.ties == "user":
         # One number for both is sorted in half the time of two; else by time's rank.
         if int(time.max()) - int(time.min()) >= np.iinfo(np.int64).max // schema.user_field.size:
             key = np.unique(time, return_inverse=True)[1]
-        key = (key - key.min()) * schema.user_field.size + user
-    order = np.argsort(key, kind="stable")
+        key = key - key.min()
+        key *= schema.user_field.size
+        key += user
+    order = np.argsort(key, kind="stable").astype(index_type(len(x)))
     del key
     for column in range(x.shape[1]):
         x[:, column] = x[order, column]
     y = log.labels()[order] if isinstance(log, ImpressionLog) else np.ones(len(x), np.int8)
-    return Events(x=x, y=y, time=time[order]), user[order]
+    in_order = time[order]
+    release(time)
+    return Events(x=x, y=y, time=in_order), user[order]
 
 
 def _history_rows(
-    x: NDArray[np.int32], events: NDArray[np.int64], schema: Schema, folder: Path | None
+    x: NDArray[np.int32], events: Integers, schema: Schema, folder: Path | None
 ) -> NDArray[np.int32]:
     """[M, C]: the item tuples of the history's `events` [M]."""
     columns = np.asarray(schema.item_columns)
@@ -143,7 +147,7 @@ def _history_rows(
     return collect_array(path, (len(events), len(columns)), np.int32, slices)
 
 
-def _index_type(n: int) -> type[np.integer[Any]]:
+def index_type(n: int) -> type[np.signedinteger[Any]]:
     """The smaller integer type that counts to `n`."""
     return np.int32 if n <= np.iinfo(np.int32).max else np.int64
 

@@ -102,7 +102,9 @@ def _build(wanted: Plan) -> None:
     logger.info("building the samples of %s in %s", wanted.name, shown(wanted.folder))
     log = wanted.source.read(wanted.options)
     with folder_aside(wanted.folder) as draft:
+        logger.info("making samples of %s rows", f"{len(log.frame):,}")
         made = assemble(wanted.name, log, wanted.options, draft)
+        logger.info("checking %s samples", f"{sum(map(len, made.parts.values())):,}")
         check(made)
         card = data_card(
             wanted.name, log, made, options=wanted.resolved, source_files=wanted.source_files

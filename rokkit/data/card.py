@@ -9,6 +9,7 @@ from rokkit.data.lines import SLICE
 from rokkit.data.log import Log
 from rokkit.data.samples import History, Part
 from rokkit.data.schema import Field, Schema
+from rokkit.files import release
 
 PER_USER_NOTE = (
     "Each user's rows are split in time order. The pool can therefore hold other users' rows that "
@@ -84,6 +85,7 @@ def _distinct(part: Part, field: Field, column: int) -> int:
     seen = np.zeros(field.size, bool)
     for start in range(0, len(part), SLICE):
         seen[part.x[start : start + SLICE, column] - field.offset] = True
+        release(part.x)
     return int(seen.sum())
 
 

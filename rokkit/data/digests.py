@@ -23,7 +23,7 @@ def sha256(path: Path) -> str:
             return _digest(path)
         kept, identity = _kept(), [state.st_size, state.st_mtime_ns]
         known = kept.get(str(path.resolve()))
-        if isinstance(known, list) and known[:2] == identity:
+        if isinstance(known, list) and len(known) == 3 and known[:2] == identity:
             return str(known[2])
         found = _digest(path)
     except OSError as error:

@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rokkit.data.assemble import Assembled
+from rokkit.data.assemble import Assembled, index_type
 from rokkit.data.lines import SLICE
 from rokkit.data.samples import PARTS, Part, PartName
 from rokkit.data.schema import Schema
 from rokkit.data.tuples import KnownTuples
 from rokkit.errors import DataError
+from rokkit.files import release
 
 _BEYOND = np.iinfo(np.int64).max  # later than every event
 
@@ -32,7 +34,7 @@ def check(made: Assembled) -> None:
 def check_part(schema: Schema, name: str, part: Part) -> None:
     """Ids lie in their field's range, labels are 0 or 1, rows lie in time order."""
     schema.check_ids(part.x, f"part {name!r}")
-    for rows in _slices(len(part)):
+    for rows in _slices(len(part), part.y, part.time):
         labels = (part.y[rows] == 0) | (part.y[rows] == 1)
         _hold(bool(labels.all()), f"part {name!r} holds labels besides 0 and 1")
         # One row more, so that the step from slice to slice is looked at too.
@@ -81,13 +83,13 @@ def _check_history_before_targets(made: Assembled) -> None:
     )
     pool, broken = made.parts["pool"], "histories are not their users' pool positives, oldest first"
     # [events]: the pool line that has an event as its positive.
-    line_of = np.full(1 + int(made.events["pool"].max()), -1, np.int64)
-    for rows in _slices(len(pool)):
+    line_of = np.full(1 + int(made.events["pool"].max()), -1, index_type(len(pool)))
+    for rows in _slices(len(pool), pool.y):
         positive = np.flatnonzero(pool.y[rows] == 1)
         line_of[made.events["pool"][rows][positive]] = rows.start + positive
     _hold(int((line_of >= 0).sum()) == len(events), broken)
     columns = list(made.schema.item_columns)
-    for rows in _slices(len(events)):
+    for rows in _slices(len(events), history.rows):
         held = events[rows]
         lines = np.where(held < len(line_of), line_of[np.minimum(held, len(line_of) - 1)], -1)
         x = pool.x[np.maximum(lines, 0)]
@@ -101,6 +103,7 @@ def _check_history_before_targets(made: Assembled) -> None:
             bool((x[:, columns] == history.rows[rows]).all()),
             "a history holds other items than its user's pool positives",
         )
+    release(pool.x)
 
 
 def _check_tuples_exist(made: Assembled) -> None:
@@ -111,7 +114,7 @@ def _check_tuples_exist(made: Assembled) -> None:
     places = [made.schema.item_columns.index(column) for column in made.replaced]
     known = KnownTuples(np.unique(made.item_tuples[:, places], axis=0))
     for name, part in made.parts.items():
-        for rows in _slices(len(part)):
+        for rows in _slices(len(part), part.x):
             tuples = np.asarray(part.x[rows])[:, list(made.replaced)]
             strange = np.flatnonzero(~known.holds(tuples))
             shown = tuples[strange[:1]].tolist()
@@ -137,16 +140,21 @@ def _extreme(made: Assembled, part: PartName, pick: np.ufunc, start: int) -> NDA
     """[U]: the first or last event of each user in `part`; `start` where there is none."""
     lines, field = made.parts[part], made.schema.user_field
     found = np.full(field.size, start, np.int64)
-    for rows in _slices(len(lines)):
+    for rows in _slices(len(lines), lines.x):
         user = lines.x[rows, made.schema.user_column] - field.offset
         pick.at(found, user, made.events[part][rows])
     return found
 
 
-def _slices(n: int) -> Iterator[slice]:
-    """Rows 0 to n, a slice at a time: the pool of a large log is never copied as a whole."""
+def _slices(n: int, *arrays: NDArray[Any]) -> Iterator[slice]:
+    """Rows 0 to n, a slice at a time: the pool of a large log is never in memory as a whole.
+
+    `arrays` are what is read in the order of the rows; their memory is given back slice by slice.
+    """
     for start in range(0, n, SLICE):
         yield slice(start, min(start + SLICE, n))
+        for array in arrays:
+            release(array)
 
 
 def _hold(ok: bool, broken: str) -> None:

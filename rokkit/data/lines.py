@@ -7,6 +7,7 @@ in memory as a whole.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class Lines:
     """
 
     source: Events
-    rows: NDArray[np.int64]
+    rows: NDArray[np.signedinteger[Any]]
     drawn: Drawn | None = None
 
     def __len__(self) -> int:
@@ -55,7 +56,7 @@ class Lines:
         """Lines of one event: 2 with a negative, else 1."""
         return 1 if self.drawn is None else 2
 
-    def events(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+    def events(self, lines: NDArray[np.int64]) -> NDArray[np.signedinteger[Any]]:
         """[m]: the event of each of `lines` [m]."""
         return self.rows[lines // self.per_event]
 
@@ -84,7 +85,9 @@ class Lines:
         for start in range(0, len(self), SLICE):
             yield np.arange(start, min(start + SLICE, len(self)))
 
-    def _x(self, lines: NDArray[np.int64], event: NDArray[np.int64]) -> NDArray[np.int32]:
+    def _x(
+        self, lines: NDArray[np.int64], event: NDArray[np.signedinteger[Any]]
+    ) -> NDArray[np.int32]:
         x = np.empty((len(lines), self.source.x.shape[1]), np.int32)
         for column in range(x.shape[1]):  # the columns of the source are contiguous
             x[:, column] = self.source.x[event, column]
@@ -94,7 +97,9 @@ class Lines:
             x[np.ix_(negative, np.asarray(self.drawn.columns))] = tuples
         return x
 
-    def _y(self, lines: NDArray[np.int64], event: NDArray[np.int64]) -> NDArray[np.int8]:
+    def _y(
+        self, lines: NDArray[np.int64], event: NDArray[np.signedinteger[Any]]
+    ) -> NDArray[np.int8]:
         y: NDArray[np.int8]
         y = self.source.y[event] if self.drawn is None else (lines % 2 == 0).astype(np.int8)
         return y

@@ -1,6 +1,7 @@
 """Negatives of an event log: one per positive, as in RIM's sample construction."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from rokkit.data.lines import Drawn
 from rokkit.data.samples import PartName
 from rokkit.data.sampling import stream
 from rokkit.data.schema import Schema
+from rokkit.data.splits import Users
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,9 @@ def uniform(n: int, n_tuples: int, rng: np.random.Generator) -> NDArray[np.int64
 
 
 def from_history(
-    user: NDArray[np.int64],
+    user: Users,
     offsets: NDArray[np.int64],
-    behaviours: NDArray[np.int64],
+    behaviours: NDArray[np.signedinteger[Any]],
     share: float,
     n_tuples: int,
     rng: np.random.Generator,
@@ -69,7 +71,7 @@ class Draw:
         schema: Schema,
         tuples: NDArray[np.int32],
         offsets: NDArray[np.int64],
-        behaviours: NDArray[np.int64],
+        behaviours: NDArray[np.signedinteger[Any]],
         seed: int,
     ) -> None:
         self.how = how
@@ -82,7 +84,7 @@ class Draw:
         self._behaviours = behaviours
         self._seed = seed
 
-    def __call__(self, part: PartName, user: NDArray[np.int64]) -> Drawn:
+    def __call__(self, part: PartName, user: Users) -> Drawn:
         """The negatives of the events of `user` [n]."""
         rng = stream(self._seed, f"negatives of {part}")
         n = len(self._tuples)

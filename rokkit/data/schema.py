@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rokkit.config import build, require
 from rokkit.errors import ConfigError, DataError, unknown_name
+from rokkit.files import release
 
 _ROWS_AT_ONCE = 1_000_000  # so that a check of memory-mapped rows stays in the cache
 
@@ -109,6 +110,7 @@ class Schema:
                         f"{what}: field {f.name!r} holds ids {low}..{high}; "
                         f"expected {f.offset}..{f.stop - 1}. Build the samples again."
                     )
+            release(x)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping; `from_dict` reads it back."""

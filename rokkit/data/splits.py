@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from rokkit.data.samples import PARTS
 from rokkit.errors import DataError
 
 Scope = Literal["user", "global"]
+Users = NDArray[np.signedinteger[Any]]
 
 DROPPED = -1  # a row that belongs to no part
 
@@ -24,7 +25,7 @@ class Split(Protocol):
         """Whether the parts follow each other in time for each user, or for the log as a whole."""
         ...
 
-    def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
+    def assign(self, user: Users, time: NDArray[np.int64]) -> NDArray[np.int8]:
         """[N]: index into `PARTS`, or `DROPPED`, of rows that lie in time order.
 
         `user` counts from 0. DataError if the rule does not fit the times.
@@ -64,7 +65,7 @@ class PerUser:
 
     shares: Shares
 
-    def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
+    def assign(self, user: Users, time: NDArray[np.int64]) -> NDArray[np.int8]:
         """See `Split.assign`."""
         counts = np.bincount(user)
         position = _position(user, counts)
@@ -83,7 +84,7 @@ class GlobalShares:
 
     shares: Shares
 
-    def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
+    def assign(self, user: Users, time: NDArray[np.int64]) -> NDArray[np.int8]:
         """See `Split.assign`."""
         edges = np.minimum(self.shares.edges(np.array(len(time))), len(time) - 1)
         return np.searchsorted(time[edges], time, side="right").astype(np.int8)
@@ -113,7 +114,7 @@ class CutPoints:
             "ascending times",
         )
 
-    def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
+    def assign(self, user: Users, time: NDArray[np.int64]) -> NDArray[np.int8]:
         """See `Split.assign`. DataError if a cut lies outside the data."""
         first, last = int(time[0]), int(time[-1])
         for name in ("train", "val", "test"):
@@ -138,7 +139,7 @@ class LeaveLast:
 
     scope: ClassVar[Scope] = "user"
 
-    def assign(self, user: NDArray[np.int64], time: NDArray[np.int64]) -> NDArray[np.int8]:
+    def assign(self, user: Users, time: NDArray[np.int64]) -> NDArray[np.int8]:
         """See `Split.assign`."""
         counts = np.bincount(user)
         from_last = counts[user] - 1 - _position(user, counts)
@@ -148,7 +149,7 @@ class LeaveLast:
         return found
 
 
-def _position(user: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _position(user: Users, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """[N]: how many earlier rows each row's user has."""
     order = np.argsort(user, kind="stable")
     starts = np.cumsum(counts) - counts

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+SLICE = 4_000_000  # rows looked at in one go
+
 
 def unique_tuples(
     x: NDArray[np.int32], columns: tuple[int, ...]
@@ -22,7 +24,9 @@ def unique_tuples(
         del codes
         _, index = _sorted_codes(index)
     first = np.full(int(index.max()) + 1 if len(index) else 0, len(x), np.int64)
-    np.minimum.at(first, index, np.arange(len(x)))
+    for start in range(0, len(x), SLICE):
+        rows = np.arange(start, min(start + SLICE, len(x)))
+        np.minimum.at(first, index[rows], rows)
     return np.ascontiguousarray(x[np.ix_(first, np.asarray(columns))]), index
 
 

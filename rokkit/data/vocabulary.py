@@ -10,6 +10,7 @@ from rokkit.data.log import LogField
 from rokkit.data.raw_values import Vocabulary
 from rokkit.data.schema import Field
 from rokkit.errors import DataError
+from rokkit.files import release
 
 SLICE = 4_000_000  # rows looked at in one go, so that a pass needs little memory of its own
 WIDEST_TABLE = 1 << 27  # a table of all numbers from the lowest to the highest value fits in 512 MB
@@ -45,7 +46,10 @@ def encode(
 def _encode(column: "pd.Series[Any]", codes: NDArray[np.int32]) -> tuple[str | int | None, ...]:
     """The sorted values; writes the position of each row's value among them into `codes` [N]."""
     if column.dtype == np.int64:
-        return tuple(_encode_integers(column.to_numpy(), codes).tolist())
+        raw = column.to_numpy()
+        distinct = _encode_integers(raw, codes)
+        release(raw)
+        return tuple(distinct.tolist())
     found, values = _factorize(column)
     codes[:] = found
     return values

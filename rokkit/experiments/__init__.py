@@ -9,6 +9,7 @@ from rokkit.experiments.data_table import (
     history_frame,
     long_tail_frame,
     parts_table,
+    profile_table,
 )
 from rokkit.experiments.failure import RunError, RunFailure
 from rokkit.experiments.figures import (
@@ -31,6 +32,7 @@ from rokkit.experiments.overall import (
     overall_table,
 )
 from rokkit.experiments.reading import Reading, reading
+from rokkit.experiments.references import reference_aucs, with_references
 from rokkit.experiments.report import Report
 from rokkit.experiments.runs import Planned, Runs
 from rokkit.experiments.settings import Settings
@@ -79,12 +81,15 @@ __all__ = [
     "overall_frame",
     "overall_table",
     "parts_table",
+    "profile_table",
     "read_table",
     "reading",
+    "reference_aucs",
     "run_specs",
     "save_figure",
     "save_table",
     "standings",
     "system_name",
     "system_spec",
+    "with_references",
 ]

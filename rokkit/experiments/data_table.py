@@ -1,16 +1,21 @@
 """Table 1: what the data set holds, ours beside the paper's; and what the data figures draw."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rokkit.data import Samples
+from rokkit.data.profile import profile, value_counts
 from rokkit.data.samples import PARTS
 from rokkit.experiments import paper
+from rokkit.experiments.references import REFERENCES, reference_aucs
 from rokkit.experiments.tables import Table
 
 COUNTS = ("Users", "Items", "Samples", "Fields", "Features")
+OUTLYING = 1000  # at most one row in so many of a part can be one of those far from all others
 
 
 def card_table(samples: Samples) -> Table:
@@ -80,16 +85,62 @@ def parts_table(samples: Samples) -> Table:
     )
 
 
+def profile_table(samples: Samples) -> Table:
+    """How cold the targets are, and the AUC of two scores without a model, on test and val.
+
+    Shares are of all samples, of the positives and of the negatives of a part.
+    """
+    held = profile(samples)
+    parts = {"test": held.test, "val": held.val}
+    what = {
+        "user without a row in the pool": "user_not_in_pool",
+        "user without a row in pool or train": "user_not_in_pool_or_train",
+        "user without a positive in the pool": "user_without_positive",
+        "item without a row in the pool": "item_not_in_pool",
+        "item without a row in pool or train": "item_not_in_pool_or_train",
+        "item without a positive in the pool": "item_without_positive",
+        "item in the user's history": "seen_before",
+    }
+    rows: list[list[str | float]] = []
+    for text, field in what.items():
+        shares = [part.shares(getattr(part, field)) for part in parts.values()]
+        rows.append([f"share: {text}", *itertools.chain(*shares)])
+    aucs = [reference_aucs(part) for part in parts.values()]
+    for name in aucs[0]:
+        cells = [(one[name], np.nan, np.nan) for one in aucs]
+        rows.append([f"AUC: {name}", *itertools.chain(*cells)])
+    columns = [f"{part}{of}" for part in parts for of in ("", " positives", " negatives")]
+    item = samples.schema.fields[samples.schema.item_columns[0]].name
+    return Table(
+        frame=pd.DataFrame(rows, columns=["Profile", *columns]),
+        caption=f"Profile of {samples.card['name']}: how cold its targets are, and what two scores "
+        "without a model know of them.",
+        formats=dict.fromkeys(columns, "{:.4f}"),
+        notes=(
+            f"An item is a value of {item!r}. Rows of the pool include sampled negatives, if there "
+            "are any; rows of train are those that were kept.",
+            REFERENCES,
+        ),
+    )
+
+
 def events_frame(samples: Samples, bins: int = 60) -> pd.DataFrame:
-    """Rows of each part in `bins` equal slices of time: columns part, time, samples."""
-    times = {name: np.asarray(samples.part(name).time) for name in PARTS}
-    held = [t for t in times.values() if len(t)]
-    low, high = min(int(t.min()) for t in held), max(int(t.max()) for t in held)
+    """Rows of each part in `bins` equal slices of time: columns part, time, samples.
+
+    Where a log holds a few times far from all others, they would leave nothing to see: only the
+    stretch of `_stretch` is cut into slices. What lies before it is counted at time -inf, what
+    lies after it at inf.
+    """
+    low, high = _stretch([samples.part(name).time for name in PARTS])
     edges = np.linspace(low, high + 1, bins + 1)
+    starts = np.concatenate([[-np.inf], edges[:-1], [np.inf]])
     rows = []
-    for name, time in times.items():
-        counts, _ = np.histogram(time, edges)
-        rows += [(name, edges[i], int(n)) for i, n in enumerate(counts) if n]
+    for name in PARTS:
+        time = samples.part(name).time
+        # Times ascend; integers, because a search for floats would copy them all as floats.
+        places = np.searchsorted(time, np.ceil(edges).astype(np.int64))
+        counts = np.diff(places, prepend=0, append=len(time))
+        rows += [(name, at, int(n)) for at, n in zip(starts, counts, strict=True) if n]
     return pd.DataFrame(rows, columns=["part", "time", "samples"])
 
 
@@ -98,11 +149,11 @@ def cuts(samples: Samples) -> dict[str, float]:
 
     Empty where each user's log is cut by itself: the parts overlap in time then.
     """
-    times = {name: np.asarray(samples.part(name).time) for name in PARTS}
+    times = {name: samples.part(name).time for name in PARTS}
     return {
-        later: float(times[later].min())
+        later: float(times[later][0])
         for earlier, later in itertools.pairwise(PARTS)
-        if times[earlier].max() < times[later].min()
+        if times[earlier][-1] < times[later][0]
     }
 
 
@@ -112,8 +163,8 @@ def long_tail_frame(samples: Samples) -> pd.DataFrame:
     An item is a value of the first field of the item tuple. At most 1,000 ranks are kept, evenly
     on the logarithmic scale they are drawn on.
     """
-    column = samples.schema.item_columns[0]
-    counts = np.bincount(np.asarray(samples.pool.x[:, column]))
+    (counted,) = value_counts(samples.schema, samples.pool, samples.schema.item_columns[:1])
+    counts = counted.rows
     held = np.sort(counts[counts > 0])[::-1]
     ranks = np.unique(np.geomspace(1, max(1, len(held)), 1000).round().astype(int))
     return pd.DataFrame({"rank": ranks, "rows": held[ranks - 1]})
@@ -124,3 +175,26 @@ def history_frame(samples: Samples) -> pd.DataFrame:
     lengths = np.diff(np.asarray(samples.history.offsets))
     values, counts = np.unique(lengths, return_counts=True)
     return pd.DataFrame({"length": values, "share": counts.cumsum() / len(lengths)})
+
+
+def _stretch(times: Sequence[NDArray[np.int64]]) -> tuple[int, int]:
+    """First and last time to draw, of parts with the ascending `times`.
+
+    The core is the shortest stretch with 99.9 % of each part's rows. What lies outside it by no
+    more than half its length is drawn as well, so the core fills half of the axis or more, and a
+    log without far times is drawn whole.
+    """
+    cores = [_core(time) for time in times]
+    low, high = min(low for low, _ in cores), max(high for _, high in cores)
+    reach = (high - low) // 2
+    ends = [np.searchsorted(time, (low - reach, high + reach + 1)) for time in times]
+    inside = [time[start:end] for time, (start, end) in zip(times, ends, strict=True)]
+    return min(int(time[0]) for time in inside), max(int(time[-1]) for time in inside)
+
+
+def _core(time: NDArray[np.int64]) -> tuple[int, int]:
+    """First and last of the shortest stretch of the ascending `time` with 99.9 % of its rows."""
+    spare = len(time) // OUTLYING
+    lows, highs = time[: spare + 1], time[len(time) - spare - 1 :]
+    start = int(np.argmin(highs - lows))
+    return int(lows[start]), int(highs[start])

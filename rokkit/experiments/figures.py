@@ -146,9 +146,16 @@ def events_figure(
 ) -> Figure:
     """Samples over time, a line per part, with the cuts between the parts.
 
-    `frame` is `events_frame`'s: columns part, time, samples. `time_unit` is the data card's: where
-    it counts seconds since 1970, the axis shows dates.
+    `frame` is `events_frame`'s: columns part, time, samples; rows at time -inf and inf are not
+    drawn, but counted in the title. `time_unit` is the data card's: where it counts seconds since
+    1970, the axis shows dates.
     """
+    drawn = frame[np.isfinite(frame["time"])]
+    away = [
+        f"{frame.loc[frame['time'] == at, 'samples'].sum():,} {where}"
+        for at, where in ((-np.inf, "earlier"), (np.inf, "later"))
+        if (frame["time"] == at).any()
+    ]
     parts = list(dict.fromkeys(frame["part"]))
     dated = time_unit.startswith("seconds since 1970-01-01")
 
@@ -157,7 +164,7 @@ def events_figure(
 
     def draw(ax: Axes) -> None:
         for part, colour, marker in _looks(parts):
-            own = frame[frame["part"] == part]
+            own = drawn[drawn["part"] == part]
             (line,) = ax.plot(on_axis(own["time"]), own["samples"], color=colour, label=part)
             line.set(marker=marker, markersize=2.5)
         for time in (cuts or {}).values():
@@ -166,6 +173,8 @@ def events_figure(
         if dated:
             dates = ConciseDateFormatter(ax.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
             ax.xaxis.set_major_formatter(dates)
+        if away:
+            ax.set_title(f"samples not drawn: {', '.join(away)}", fontsize=7, loc="left")
         ax.set_xlabel("" if dated else f"time ({time_unit})" if time_unit else "time")
         ax.set_ylabel("samples")
         ax.legend()

@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rokkit.data import load
+from rokkit.data import Samples, load
+from rokkit.data.profile import profile
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.evaluation import Comparison, compare, rel_impr
 from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments import paper
+from rokkit.experiments.references import with_references
 from rokkit.experiments.report import Report
 from rokkit.experiments.spec import DataSpec
 from rokkit.experiments.systems import system_name
@@ -136,7 +138,8 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
     """Table 2: mean and spread over seeds of each system, and the paper's AUC beside it.
 
     Rel. Impr. is Eq. 9 on the mean test AUC against `base`, the backbone of ROK. A star marks a
-    best that a paired test over seeds tells from the second at p < 0.01.
+    best that a paired test over seeds tells from the second at p < 0.01. Two scores without a model
+    stand below as references.
     """
     held = by_system(reports)
     if base not in held:
@@ -161,7 +164,7 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
         )
     frame = pd.DataFrame(rows)
     better: Mapping[str, Literal["max", "min"]] = {"AUC": "max", "Log-loss": "min"}
-    return Table(
+    table = Table(
         frame=frame,
         caption=f"Table 2 so far, on {reports[0].spec.data.name}; the paper's AUC on its own data.",
         formats={
@@ -175,6 +178,7 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
             f"Test samples; mean over seeds, sd between seeds. Rel. Impr.: Eq. 9 against {base}.",
         ),
     )
+    return with_references(table, profile(_samples(reports[0].spec.data)).test)
 
 
 def costs_table(reports: Sequence[Report]) -> Table:
@@ -259,4 +263,8 @@ def _stars(
 
 
 def _labels(data: DataSpec) -> NDArray[np.int8]:
-    return np.asarray(load(data.name, **dict(data.options)).test.y)
+    return np.asarray(_samples(data).test.y)
+
+
+def _samples(data: DataSpec) -> Samples:
+    return load(data.name, **dict(data.options))

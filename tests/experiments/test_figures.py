@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -112,3 +113,19 @@ def test_systems_differ_in_colour_and_in_marker() -> None:
     looks = figures._looks([str(i) for i in range(7)])
     assert len({colour for _, colour, _ in looks}) == 7
     assert len({marker for _, _, marker in looks}) == 7
+
+
+def test_samples_outside_the_axis_are_counted_above_it() -> None:
+    """Kills: an axis that reaches to infinity; a count of rows of the frame."""
+    far = pd.DataFrame(
+        [("pool", -np.inf, 1000), ("train", -np.inf, 234), ("test", np.inf, 2)],
+        columns=list(EVENTS),
+    )
+    for unit in ("ticks", "seconds since 1970-01-01 UTC"):
+        ax = figures.events_figure(pd.concat([EVENTS, far]), {"test": 5.0}, unit).axes[0]
+        assert ax.get_title("left") == "samples not drawn: 1,234 earlier, 2 later"
+        plain = figures.events_figure(EVENTS, {"test": 5.0}, unit).axes[0]
+        assert plain.get_title("left") == ""
+        assert ax.get_xlim() == plain.get_xlim()
+    later = figures.events_figure(pd.concat([EVENTS, far[2:]])).axes[0]
+    assert later.get_title("left") == "samples not drawn: 2 later"

@@ -11,6 +11,7 @@ from scipy import stats
 from small_study import SETTINGS, made_predictions, made_report, settle, spec
 
 from rokkit.data import load
+from rokkit.data.profile import profile
 from rokkit.errors import ConfigError
 from rokkit.evaluation import Comparison, compare
 from rokkit.experiments import (
@@ -30,6 +31,7 @@ from rokkit.experiments import (
 )
 from rokkit.experiments.overall import by_system
 from rokkit.experiments.reading import published
+from rokkit.experiments.references import reference_aucs
 
 Make = Callable[..., Report]
 
@@ -65,7 +67,11 @@ def test_means_spreads_and_improvement_by_hand(make: Make) -> None:
         make("LR", 0, auc=0.55, log_loss=0.69, gauc=0.5, ece=0.1),
     ]
     table = overall_table(reports, "MLP")
-    frame = table.frame.set_index("System")
+    assert table.frame["System"].tolist()[3:] == [
+        "seen before (reference)",
+        "pool popularity (reference)",
+    ]
+    frame = table.frame[:3].set_index("System")
     assert list(frame.index) == ["MLP", "MLP+ROK", "LR"]
     assert frame["Seeds"].tolist() == [2, 2, 1]
     assert frame["AUC"].tolist() == pytest.approx([0.60, 0.65, 0.55])
@@ -82,6 +88,23 @@ def test_means_spreads_and_improvement_by_hand(make: Make) -> None:
     assert table.ranks()[1, "AUC"] == table.ranks()[1, "Log-loss"] == "best"
     assert "Eq. 9 against MLP" in table.notes[0]
     assert "small" in table.caption
+
+
+def test_references_are_of_the_samples_that_were_tested_on(make: Make) -> None:
+    """Kills: references of val, or of the data set with other options."""
+    report = make("MLP", 0, auc=0.51, log_loss=3.0)
+    small = replace(report.spec.data, options=(("rows", 30),))
+    for one in (report, replace(report, spec=replace(report.spec, data=small))):
+        table = overall_table([one], "MLP")
+        samples = load("small", **dict(one.spec.data.options))
+        expected = reference_aucs(profile(samples).test)
+        assert table.frame["AUC"].tolist() == [0.51, *expected.values()]
+        assert max(expected.values()) > 0.51  # it would be ranked above the system
+        assert table.ranks() == {(0, "AUC"): "best", (0, "Log-loss"): "best"}
+        assert table.stars == frozenset()
+        shown = [set(row[1:2] + row[3:]) for row in table.texts()[1:]]
+        assert shown == [{"–"}, {"–"}]  # nothing but an AUC
+        assert comparisons([one]) == {}
 
 
 def test_the_base_of_the_improvement_has_to_be_there(make: Make) -> None:
