@@ -2,9 +2,13 @@
 
 import argparse
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rokkit.commands.common import columns, command
+
+if TYPE_CHECKING:
+    from rokkit.data import Plan, Samples
 
 
 def add(commands: Any) -> None:
@@ -41,6 +45,7 @@ def add(commands: Any) -> None:
             "rokkit data build movielens --option train_rows=80000",
             "rokkit data build movielens --option path=~/ml-1m --option split=global",
             "rokkit data build journey --option users=200",
+            "rokkit data build --schema my.yaml --events my.parquet",
         ),
     )
     describe = command(
@@ -51,10 +56,19 @@ def add(commands: Any) -> None:
         examples=(
             "rokkit data describe journey",
             "rokkit data describe movielens --option train_rows=80000",
+            "rokkit data describe --schema my.yaml --events my.parquet",
         ),
     )
     for one in (build, describe):
-        one.add_argument("name", help="data set")
+        one.add_argument(
+            "name", nargs="?", help="data set; own, your own log, if --schema is given"
+        )
+        one.add_argument(
+            "--schema", metavar="YAML", help="what the columns of your own log are (docs/data.md)"
+        )
+        one.add_argument(
+            "--events", metavar="FILE", help="your own log: a csv, tsv or parquet file"
+        )
         one.add_argument(
             "--option",
             metavar="NAME=VALUE",
@@ -65,22 +79,33 @@ def add(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from rokkit.data import list_sources, plan
+    from rokkit.data import list_sources
     from rokkit.data.sources import REGISTRY
-    from rokkit.errors import DataError
     from rokkit.paths import data_root
 
     rows = [("name", "raw files", "samples", "what")]
     for name in list_sources():
-        try:
-            plan(name)
-            raw = "there"
-        except DataError:
-            raw = "missing"
+        raw = _raw(name)
         built = len(list((data_root() / "samples").glob(f"{name}-*/card.json")))
         rows.append((name, raw, f"{built} built", REGISTRY.entry(name).meta["title"]))
     print(columns(rows))
     return 0
+
+
+def _raw(name: str) -> str:
+    """Whether the raw files of a data set are there, in a word or two."""
+    from rokkit.data import plan
+    from rokkit.data.sources import REGISTRY
+    from rokkit.errors import DataError
+
+    comes = REGISTRY.get(name).raw
+    if comes == "made":
+        return "made when asked for"
+    try:
+        plan(name)
+    except DataError:
+        return "missing" if comes == "brought" else "yours to bring"
+    return "there"
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -97,33 +122,68 @@ def _build(options: argparse.Namespace) -> int:
     from rokkit.progress import span
 
     start = time.monotonic()
-    there, samples = _load(options)
+    wanted = _wanted(options)
+    there, samples = _load(wanted)
     counts = ", ".join(f"{k} {len(samples.part(k)):,}" for k in ("pool", "train", "val", "test"))
     how = "were there already" if there else f"built in {span(time.monotonic() - start)}"
-    print(f"{options.name}: {counts}\nsamples {how}: {shown(samples.folder)}")
+    print(f"{wanted.name}: {counts}\nsamples {how}: {shown(samples.folder)}")
+    if not there:
+        _tell(samples.card)
     return 0
 
 
+def _tell(card: Mapping[str, Any]) -> None:
+    """What was dropped and what is worth knowing, after a build."""
+    rows = [("dropped", f"{one['rows']:,}: {one['reason']}") for one in card["dropped"]]
+    rows += [("repaired", f"{one['rows']:,}: {one['what']}") for one in card["repaired"]]
+    rows += [("note", note) for note in card["notes"]]
+    if rows:
+        print(columns(rows))
+
+
 def _describe(options: argparse.Namespace) -> int:
-    from rokkit.experiments import card_table, data_table, parts_table
+    from rokkit.experiments import card_table, data_table, parts_table, profile_table
     from rokkit.paths import shown
 
-    _, samples = _load(options)
+    _, samples = _load(_wanted(options))
     print(columns(card_table(samples).texts()))
     print()
     print(parts_table(samples).markdown())
+    print()
+    print(profile_table(samples).markdown())
     print()
     print(data_table(samples).markdown())
     print(f"\nsamples: {shown(samples.folder)}")
     return 0
 
 
-def _load(options: argparse.Namespace) -> tuple[bool, Any]:
-    """(whether the samples were there, the samples)."""
+def _wanted(options: argparse.Namespace) -> "Plan":
+    """The samples that are asked for; ConfigError if no data set is named."""
     from rokkit.config import options as pairs
     from rokkit.data import plan
+    from rokkit.errors import ConfigError
+
+    given = pairs(options.option, where="--option")
+    files = {k: v for k in ("schema", "events") if (v := getattr(options, k)) is not None}
+    for name in files:
+        if name in given:
+            raise ConfigError(f"--{name} and --option {name}= say the same thing; give one.")
+    if options.name is None and not files:
+        raise ConfigError(
+            "no data set is named. Give a name, such as journey (rokkit data list shows all), or "
+            "--schema and --events for a log of your own."
+        )
+    if options.name not in (None, "own") and files:
+        raise ConfigError(
+            f"--schema and --events are for a log of your own; {options.name!r} takes neither. "
+            "Leave the name out, or give the options of the data set with --option."
+        )
+    return plan(options.name or "own", given | files)
+
+
+def _load(wanted: "Plan") -> "tuple[bool, Samples]":
+    """(whether the samples were there, the samples)."""
     from rokkit.data.build import open_or_build
 
-    wanted = plan(options.name, pairs(options.option, where="--option"))
     there = wanted.folder.is_dir()
     return there, open_or_build(wanted)

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,9 @@ def open_or_build(wanted: Plan) -> Samples:
         wanted.folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(wanted.folder.with_name(f".{wanted.folder.name}.lock")):
             if not wanted.folder.is_dir():
+                # Whoever holds the lock is alone, so these are of builds that were killed.
+                for draft in wanted.folder.parent.glob(f".{wanted.folder.name}.*.tmp"):
+                    shutil.rmtree(draft)
                 _build(wanted)
     samples = read_samples(wanted.folder)
     if samples.fingerprint != wanted.fingerprint:
@@ -112,10 +116,6 @@ def _build(wanted: Plan) -> None:
         write_vocabularies(draft, made.vocabularies)
         save_array(draft / "item_tuples.npy", made.item_tuples)
         write_samples(draft, made.schema, made.parts, made.history, card, wanted.fingerprint)
-    for reason, rows in (*log.origin.dropped, *made.dropped):
-        logger.info("dropped %s rows: %s", f"{rows:,}", reason)
-    for what, rows in log.origin.repaired:
-        logger.info("repaired or odd, kept: %s rows: %s", f"{rows:,}", what)
     logger.info("licence of %s: %s", wanted.name, log.origin.licence_note)
 
 

@@ -112,7 +112,7 @@ def _check_tuples_exist(made: Assembled) -> None:
     All columns of the item tuple; only those that negatives take, where they take some.
     """
     places = [made.schema.item_columns.index(column) for column in made.replaced]
-    known = KnownTuples(np.unique(made.item_tuples[:, places], axis=0))
+    known = KnownTuples(made.item_tuples[:, places])
     for name, part in made.parts.items():
         for rows in _slices(len(part), part.x):
             tuples = np.asarray(part.x[rows])[:, list(made.replaced)]

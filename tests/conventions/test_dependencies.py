@@ -29,7 +29,6 @@ LOCK = {
 # What is used without an import, and how.
 NOT_IMPORTED = {
     "jinja2": "pandas imports it where a table is styled",
-    "pyarrow": "pandas imports it where parquet is read",
     "ipywidgets": "tqdm imports it in a notebook",
     "jupyterlab": "the program that opens the notebooks",
     "ipykernel": "the program that runs them",

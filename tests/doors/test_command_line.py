@@ -188,7 +188,8 @@ def test_data_build_tells_counts_and_builds_once(
     words = ("data", "build", "toy", "--option", "train_rows=6")
     code, out, err = called(capsys, *words)
     samples = load("toy", train_rows=6)
-    first, second = out.splitlines()
+    first, second, *told = out.splitlines()
+    assert told[0] == "dropped  3: train lines outside the sub-sample"
     assert (code, err) == (0, "")
     assert first == "toy: pool 42, train 6, val 3, test 6"
     assert re.fullmatch(rf"samples built in \d+ s: {re.escape(str(samples.folder))}", second)

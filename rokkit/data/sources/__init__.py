@@ -1,6 +1,6 @@
 """Where logs come from. Importing this package registers the sources that rokkit brings."""
 
-from rokkit.data.sources import alipay, journey, movielens, taobao, tmall
+from rokkit.data.sources import alipay, journey, movielens, own, taobao, tmall, twin
 from rokkit.data.sources.base import (
     REGISTRY,
     Source,
@@ -19,7 +19,9 @@ __all__ = [
     "list_sources",
     "location",
     "movielens",
+    "own",
     "register_source",
     "taobao",
     "tmall",
+    "twin",
 ]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from rokkit.config import require
 from rokkit.data.log import Log
@@ -42,6 +42,8 @@ class Source(ABC):
     """
 
     Options: ClassVar[type[SourceOptions]] = SourceOptions
+    # Where the raw files come from: a dependency or the set-up, the user, or the source itself.
+    raw: ClassVar[Literal["brought", "yours", "made"]] = "yours"
     version: ClassVar[int] = 1  # raise it when `read` changes: samples are then built anew
 
     def fetch(self) -> Path:

@@ -67,6 +67,7 @@ class Journey(Source):
     """
 
     Options = JourneyOptions
+    raw = "brought"
 
     def files(self, options: JourneyOptions) -> Mapping[str, Path]:
         """See `Source.files`."""

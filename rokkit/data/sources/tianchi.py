@@ -206,6 +206,7 @@ def default_place(name: str, path: str | None) -> Path:
 def _rows(batch: pa.RecordBatch, form: Format, tally: Tally) -> dict[str, NDArray[Any]]:
     """The readable rows of a batch, by field."""
     rows: dict[str, NDArray[Any]] = {}
+    floats: dict[str, Mask] = {}
     keep = np.ones(len(batch), bool)
 
     def drop(reason: str, where: Mask) -> None:
@@ -216,17 +217,19 @@ def _rows(batch: pa.RecordBatch, form: Format, tally: Tally) -> dict[str, NDArra
     for name, column in form.columns.items():
         texts = batch.column(column)
         if name == "action":
-            rows[name] = _action_codes(texts, form.actions)
+            rows[name], floats[column] = _action_codes(texts, form.actions)
             drop(f"{column} is none of {', '.join(form.actions)}", rows[name] < 0)
             continue
         numbers = whole_numbers(texts)
-        rows[name] = numbers.values
-        tally.repair(f"{column} written as a float, such as 12.0 (read as 12)", numbers.floats)
+        rows[name], floats[column] = numbers.values, numbers.floats
         drop(f"{column} is no whole number", numbers.unreadable)
         if name in ("user", "time"):
             drop(f"{column} is empty", numbers.missing)
         if name == "time":
             drop(f"{column} is no date", ~form.is_time(numbers.values))
+    for column, found in floats.items():
+        what = f"{column} written as a float, such as 12.0 (read as 12)"
+        tally.repair(what, int((found & keep).sum()))
     return {name: values[keep] for name, values in rows.items()}
 
 
@@ -235,8 +238,11 @@ def _kept(
 ) -> dict[str, NDArray[Any]]:
     """The rows that the protocol makes events of."""
     keep = np.ones(len(rows["time"]), bool)
+    if clicks:
+        keep = rows["action"] == form.actions.index(form.click)
+        tally.drop("behaviours other than clicks", int((~keep).sum()))
     first, last = form.usual
-    early, late = rows["time"] < first, rows["time"] > last
+    early, late = keep & (rows["time"] < first), keep & (rows["time"] > last)
     if ubr:
         tally.drop(f"times before {first}, the first of the published span", int(early.sum()))
         keep &= ~early
@@ -247,19 +253,23 @@ def _kept(
             "are in the pool, late ones in test)",
             int((early | late).sum()),
         )
-    if clicks:
-        other = keep & (rows["action"] != form.actions.index(form.click))
-        tally.drop("behaviours other than clicks", int(other.sum()))
-        keep &= ~other
     if keep.all():
         return rows
     return {name: values[keep] for name, values in rows.items()}
 
 
-def _action_codes(texts: pa.Array, actions: tuple[str, ...]) -> NDArray[np.int8]:
-    """[n]: position among `actions`, -1 for anything else."""
-    texts = pc.replace_substring_regex(pc.ascii_trim_whitespace(texts), r"\.0*$", "")
-    codes = pc.fill_null(pc.index_in(texts, pa.array(actions)), -1)
+def _action_codes(texts: pa.Array, actions: tuple[str, ...]) -> tuple[NDArray[np.int8], Mask]:
+    """(position among `actions` [n], -1 for anything else; which were written as floats [n])."""
+    texts = pc.ascii_trim_whitespace(texts)
+    codes = _positions(texts, actions)
+    if (codes >= 0).all():
+        return codes, np.zeros(len(codes), bool)
+    whole = _positions(pc.replace_substring_regex(texts, r"^([0-9]+)\.0*$", r"\1"), actions)
+    return whole, (codes < 0) & (whole >= 0)
+
+
+def _positions(texts: pa.Array, values: tuple[str, ...]) -> NDArray[np.int8]:
+    codes = pc.fill_null(pc.index_in(texts, pa.array(values)), -1)
     found: NDArray[np.int8] = codes.to_numpy(zero_copy_only=False).astype(np.int8)
     return found
 

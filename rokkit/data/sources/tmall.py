@@ -22,6 +22,7 @@ from rokkit.data.sources.tianchi import (
     TianchiOptions,
     default_place,
 )
+from rokkit.errors import DataError
 
 FORMAT = Format(
     file="user_log_format1.csv",
@@ -63,6 +64,7 @@ FORMAT = Format(
 USERS_FILE = "user_info_format1.csv"
 USERS = Layout(names=("user_id", "age_range", "gender"))
 ATTRIBUTES = {"age": "age_range", "gender": "gender"}
+MOST_VALUES = 100  # of an attribute; the published file has ten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +102,21 @@ class Tmall(Tianchi):
 
     def attributes(self, options: TmallOptions, tally: Tally) -> Attributes:
         """See `Tianchi.attributes`."""
-        table = _users(self._users_file(options), tally)
+        # No event is lost with a user's entry, so these are not among the rows dropped.
+        of_users = Tally()
+        table = _users(self._users_file(options), of_users)
+        for what, rows in of_users.dropped:
+            tally.repair(f"left out of {USERS_FILE}: {what}", rows)
+        for what, rows in of_users.repaired:
+            tally.repair(f"{USERS_FILE}: {what}", rows)
         values, codes = {}, {}
         for name, column in ATTRIBUTES.items():
             found, distinct = pd.factorize(table[column], sort=True, use_na_sentinel=True)
+            if len(distinct) > MOST_VALUES:
+                raise DataError(
+                    f"{USERS_FILE} has {len(distinct)} values of {column}; expected a few. "
+                    "Compare it with the original archive."
+                )
             values[name] = tuple(int(value) for value in distinct)
             # The last entry serves users without an entry, whose place is -1.
             codes[name] = np.append(found, -1).astype(np.int8)
@@ -133,18 +146,22 @@ def _users(file: RawFile, tally: Tally) -> pd.DataFrame:
     for batch in read_batches(file, USERS, tally):
         columns: dict[str, Any] = {}
         drop = np.zeros(len(batch), bool)
+        floats: dict[str, NDArray[np.bool_]] = {}
         for name in USERS.names:
             numbers = whole_numbers(batch.column(name))
             drop |= numbers.unreadable
             if name == "user_id":
                 drop |= numbers.missing
-            tally.repair(f"{name} written as a float, such as 12.0 (read as 12)", numbers.floats)
+            floats[name] = numbers.floats
             columns[name] = pd.arrays.IntegerArray(numbers.values, numbers.values == MISSING)
-        tally.drop(f"entries of {USERS_FILE} that cannot be read", int(drop.sum()))
+        tally.drop("entries that cannot be read", int(drop.sum()))
+        for name, found in floats.items():
+            what = f"{name} written as a float, such as 12.0 (read as 12)"
+            tally.repair(what, int((found & ~drop).sum()))
         frames.append(pd.DataFrame(columns)[~drop])
     if not frames:
         return pd.DataFrame({name: pd.array([], dtype="Int64") for name in USERS.names})
     table = pd.concat(frames, ignore_index=True)
     first = table.drop_duplicates("user_id")
-    tally.drop(f"second entries of a user in {USERS_FILE}", len(table) - len(first))
+    tally.drop("second entries of a user", len(table) - len(first))
     return first
