@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:
-    """Declare `data` and its four commands."""
+    """Declare `data` and its five commands."""
     parser = command(
         commands,
         "data",
@@ -36,6 +36,20 @@ def add(commands: Any) -> None:
         examples=("rokkit data fetch movielens",),
     )
     fetch.add_argument("name", help="data set")
+    twin = command(
+        own,
+        "twin",
+        _twin,
+        about="write a made log in the raw format of tmall, taobao or alipay (docs/twin.md)",
+        examples=(
+            "rokkit data twin taobao --rows 1000000 --folder data/raw/made-taobao",
+            "rokkit data twin tmall --folder made --option repeat_share=0 --option quirks.bom=true",
+        ),
+    )
+    twin.add_argument("format", help="tmall, taobao or alipay")
+    twin.add_argument("--rows", type=int, default=1_000_000, help="lines of the log")
+    twin.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
+    twin.add_argument("--folder", required=True, help="a new folder for the raw files")
     build = command(
         own,
         "build",
@@ -59,6 +73,14 @@ def add(commands: Any) -> None:
             "rokkit data describe --schema my.yaml --events my.parquet",
         ),
     )
+    for one in (build, describe, twin):
+        one.add_argument(
+            "--option",
+            metavar="NAME=VALUE",
+            action="append",
+            default=[],
+            help="option of the data set, or knob of the twin; may be given again",
+        )
     for one in (build, describe):
         one.add_argument(
             "name", nargs="?", help="data set; own, your own log, if --schema is given"
@@ -68,13 +90,6 @@ def add(commands: Any) -> None:
         )
         one.add_argument(
             "--events", metavar="FILE", help="your own log: a csv, tsv or parquet file"
-        )
-        one.add_argument(
-            "--option",
-            metavar="NAME=VALUE",
-            action="append",
-            default=[],
-            help="option of the data set; may be given again",
         )
 
 
@@ -114,6 +129,33 @@ def _fetch(options: argparse.Namespace) -> int:
 
     path = REGISTRY.get(options.name)().fetch()
     print(f"{options.name}: {shown(path)}")
+    return 0
+
+
+def _twin(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rokkit.config import build
+    from rokkit.config import options as pairs
+    from rokkit.data.twin import TwinOptions, write_twin
+    from rokkit.paths import shown
+    from rokkit.progress import Progress
+
+    knobs: dict[str, Any] = {"format": options.format, "rows": options.rows, "seed": options.seed}
+    for name, value in pairs(options.option, where="--option").items():
+        group, dot, knob = name.partition(".")
+        if dot:
+            knobs.setdefault(group, {})[knob] = value
+        else:
+            knobs[name] = value
+    wanted = build(TwinOptions, knobs, where=f"twin of {options.format}")
+    folder = Path(options.folder).expanduser()
+    with Progress(wanted.rows, f"twin of {wanted.format}") as bar:
+        report = write_twin(wanted, folder, bar.update)
+    files = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in report.files.items())
+    print(f"{shown(folder)}: {files}")
+    print(f"rows {report.rows:,}, users {report.users:,}, items {report.items:,}")
+    print(f"samples of it: rokkit data build {wanted.format} --option path={shown(folder)}")
     return 0
 
 
