@@ -16,7 +16,7 @@ from rokkit.data.schema import Schema
 from rokkit.errors import ConfigError
 from rokkit.knowledge.base import KnowledgeBase
 from rokkit.layers import FieldEmbedding, IdEmbedding, JoinedEmbedding
-from rokkit.models.base import Backbone, check_batch
+from rokkit.models.base import Backbone, Penalised, check_batch
 from rokkit.models.registry import build_config, init_std, model_entry
 
 Manner = Literal["instance", "feature", "both"]
@@ -88,9 +88,16 @@ class KnowledgeModel(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B"]:
         """Logits. ConfigError if the batch lacks what the model needs."""
         check_batch(batch, self.needs)
-        z = self.base(batch.x) if self.use.uses_z else None
-        logits: Tensor = self.backbone(batch, self.embedding, z)
+        logits: Tensor = self.backbone(batch, self.embedding, self._z(batch))
         return logits
+
+    def penalised(self, batch: Batch) -> Penalised:
+        """As `forward`, and what training adds to the logits' cross-entropy."""
+        check_batch(batch, self.needs)
+        return self.backbone.penalised(batch, self.embedding, self._z(batch))
+
+    def _z(self, batch: Batch) -> Float[Tensor, "B R"] | None:
+        return self.base(batch.x) if self.use.uses_z else None
 
     def train(self, mode: bool = True) -> "KnowledgeModel":
         """Set training mode everywhere but in a base that is not to change."""

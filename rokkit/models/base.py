@@ -18,6 +18,8 @@ from rokkit.data.schema import Schema
 from rokkit.errors import ConfigError
 from rokkit.layers import MLP, FieldEmbedding, IdEmbedding
 
+Penalised = tuple[Float[Tensor, "B"], Float[Tensor, ""] | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
@@ -78,6 +80,15 @@ class Backbone(nn.Module):
         """Logits; `extra` joins the head's input (§4.4, instance-wise)."""
         raise NotImplementedError(f"{type(self).__name__} has no forward.")
 
+    def penalised(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Penalised:
+        """The logits, and what training adds to their cross-entropy: None, or one number.
+
+        For models with a loss of their own, such as DIEN's auxiliary one or HPMN's regulariser.
+        """
+        return self(batch, embedding, extra), None
+
 
 @runtime_checkable
 class Teacher(Protocol):
@@ -116,6 +127,11 @@ class CTRModel(nn.Module):
         check_batch(batch, self.needs)
         logits: Tensor = self.backbone(batch, self.embedding)
         return logits
+
+    def penalised(self, batch: Batch) -> Penalised:
+        """As `forward`, and what training adds to the logits' cross-entropy."""
+        check_batch(batch, self.needs)
+        return self.backbone.penalised(batch, self.embedding)
 
     def aggregate(self, batch: Batch) -> Float[Tensor, "B R"]:
         """r, what a teacher makes of the neighbours; ConfigError if the model is no teacher."""

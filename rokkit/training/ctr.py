@@ -1,5 +1,7 @@
 """Training and predicting click-through rates."""
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
@@ -8,16 +10,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rokkit.config import require
+from rokkit.data.batch import Batch
 from rokkit.evaluation import auc, log_loss
 from rokkit.training.feed import Feed
 
 EVALUATION_ROWS = 4096  # rows per forward pass without gradients
 
 
-class CTRTask:
-    """Binary cross-entropy of a model's logits (Eq. 2); AUC and log-loss on the validation part.
+@runtime_checkable
+class HasPenalty(Protocol):
+    """A model that may add something to its loss."""
 
-    Metrics: "auc", "log_loss" and "loss", which is the log-loss under the name every task has.
+    def penalised(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """(logits [B], one number or None)."""
+        ...
+
+
+class CTRTask:
+    """Binary cross-entropy of a model's logits (Eq. 2), and the model's penalty if it has one.
+
+    Judged by AUC and log-loss on the validation part. Metrics: "auc", "log_loss" and "loss", which is the log-loss under the name every task has.
     """
 
     def __init__(self, model: nn.Module, train: Feed, val: Feed) -> None:
@@ -27,11 +39,16 @@ class CTRTask:
         self.val = val
 
     def loss(self, batch_rows: Int[Tensor, "B"]) -> Float[Tensor, ""]:
-        """Mean cross-entropy in nats, in float32 also under autocast."""
+        """Mean cross-entropy in nats and the model's own penalty, in float32 under autocast too."""
         batch = self.train.batch(batch_rows)
         assert batch.y is not None
-        logits = self.module(batch).float()
-        return functional.binary_cross_entropy_with_logits(logits, batch.y)
+        penalty: Tensor | None = None
+        if isinstance(self.module, HasPenalty):
+            logits, penalty = self.module.penalised(batch)
+        else:
+            logits = self.module(batch)
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), batch.y)
+        return loss if penalty is None else loss + penalty.float()
 
     def evaluate(self) -> dict[str, float]:
         """Metrics over the whole validation part, predicted in float32 whatever trained it."""

@@ -59,10 +59,23 @@ def test_logits_are_one_finite_float_per_row(tiny, name, use, training):
 
 
 @systems
+def test_the_penalty_is_one_number_beside_the_same_logits(tiny, name, use):
+    model = make(name, use, tiny.schema).eval()
+    logits, penalty = model.penalised(tiny.batch)
+    assert torch.equal(logits, model(tiny.batch))
+    if penalty is not None:
+        assert penalty.shape == ()
+        assert torch.isfinite(penalty)
+        assert penalty >= 0
+
+
+@systems
 def test_every_trainable_parameter_gets_a_gradient_and_no_other(tiny, name, use):
     # Kills dead parameters, and frozen ones that train.
     model = make(name, use, tiny.schema)
-    functional.binary_cross_entropy_with_logits(model(tiny.batch), tiny.batch.y).backward()
+    logits, penalty = model.penalised(tiny.batch)
+    loss = functional.binary_cross_entropy_with_logits(logits, tiny.batch.y)
+    (loss if penalty is None else loss + penalty).backward()
     for parameter_name, parameter in model.named_parameters():
         if parameter.requires_grad:
             assert parameter.grad is not None, parameter_name

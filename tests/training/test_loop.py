@@ -208,3 +208,13 @@ def test_names_that_do_not_exist_are_refused(setting, value):
     object.__setattr__(config, setting, value)
     with pytest.raises(ConfigError, match=f"{setting} is {value!r}"):
         config.__post_init__()
+
+
+def test_a_models_penalty_joins_the_loss():
+    task = toy_task(dropout=0.0)
+    rows = torch.arange(16)
+    plain = task.loss(rows)
+    task.module.penalised = lambda batch: (task.module(batch), torch.tensor(0.25))
+    torch.testing.assert_close(task.loss(rows), plain + 0.25)
+    task.module.penalised = lambda batch: (task.module(batch), None)
+    torch.testing.assert_close(task.loss(rows), plain)
