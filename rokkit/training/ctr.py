@@ -29,7 +29,8 @@ class HasPenalty(Protocol):
 class CTRTask:
     """Binary cross-entropy of a model's logits (Eq. 2), and the model's penalty if it has one.
 
-    Judged by AUC and log-loss on the validation part. Metrics: "auc", "log_loss" and "loss", which is the log-loss under the name every task has.
+    Metrics on the validation part: "auc", "log_loss" and "loss", which is the log-loss under the
+    name every task has.
     """
 
     def __init__(self, model: nn.Module, train: Feed, val: Feed) -> None:
