@@ -23,7 +23,10 @@ def is_month_day(time: Times) -> NDArray[np.bool_]:
 
 def is_year_month_day(time: Times) -> NDArray[np.bool_]:
     """[n]: whether each number is a date yyyymmdd of four-digit years."""
-    return (time >= 1000_00_00) & (time <= 9999_99_99) & is_month_day(time % 10_000)
+    year, day = time // 10_000, time % 10_000
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    found: NDArray[np.bool_] = (year >= 1000) & (year <= 9999) & (leap | (day != 229))
+    return found & is_month_day(day)
 
 
 def season(time: Times) -> NDArray[np.int8]:

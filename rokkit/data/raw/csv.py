@@ -4,11 +4,16 @@ Met in copies of the published logs: a header or none, columns in another order,
 column from a data frame, a byte order mark, CRLF, quotes, a last line that was cut off.
 """
 
-from collections.abc import Iterator
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from rokkit.data.raw.places import RawFile
@@ -17,7 +22,11 @@ from rokkit.errors import DataError
 
 BLOCK = 16 << 20  # bytes parsed in one go
 PEEK = 1 << 16  # enough for the first two lines
+SECONDS_BETWEEN_LINES = 10.0  # of the log, while a long file is read
 BOM = b"\xef\xbb\xbf"
+ASCII = bytes(range(128)) + b"?" * 128  # each byte's substitute
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,14 +51,17 @@ def read_batches(file: RawFile, layout: Layout, tally: Tally) -> Iterator[pa.Rec
         tally.drop(f"lines without {len(names)} fields (cut off or damaged)", 1)
         return "skip"
 
+    report = _reporter(file)
     with file.open() as stream:
+        if head.startswith(BOM):
+            stream.read(len(BOM))
         try:
             reader = pa.csv.open_csv(
-                pa.PythonFile(stream, mode="r"),
+                pa.PythonFile(_Ascii(stream), mode="r"),
                 pa.csv.ReadOptions(column_names=names, skip_rows=int(has_header), block_size=BLOCK),
                 pa.csv.ParseOptions(
                     delimiter=layout.separator,
-                    quote_char='"' if quoted else False,
+                    quote_char=False,
                     invalid_row_handler=malformed,
                 ),
                 pa.csv.ConvertOptions(
@@ -59,11 +71,54 @@ def read_batches(file: RawFile, layout: Layout, tally: Tally) -> Iterator[pa.Rec
                     check_utf8=False,
                 ),
             )
-            yield from reader
+            for batch in reader:
+                report(stream.tell())
+                yield _unquoted(batch) if quoted else batch
         except pa.ArrowInvalid as error:
             raise DataError(
                 f"{file} cannot be read as CSV ({error}). Compare it with the original archive."
             ) from None
+
+
+class _Ascii(io.RawIOBase):
+    """A stream of bytes, with question marks for those beyond ASCII, which only damage brings.
+
+    Arrow gives up on a malformed line that is no UTF-8.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data if data.isascii() else data.translate(ASCII)
+        return len(data)
+
+
+def _unquoted(batch: pa.RecordBatch) -> pa.RecordBatch:
+    # A parser that knows quotes takes all lines up to the next quote for one value when one is
+    # missing. No value of these files holds a separator, so quotes protect nothing.
+    columns = [pc.ascii_trim(column, characters='"') for column in batch.columns]
+    return pa.record_batch(columns, schema=batch.schema)
+
+
+def _reporter(file: RawFile) -> Callable[[int], None]:
+    """Logs now and then how much of `file` has been read, given the position in it."""
+    size, begun = file.size(), time.monotonic()
+    last = begun
+
+    def report(position: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if position and now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = (now - begun) * (size - position) / position
+            logger.info("%s: %.0f %% read, %.0f s left", file, 100 * position / size, left)
+
+    return report
 
 
 def _columns(head: bytes, layout: Layout, file: RawFile) -> tuple[list[str], bool, bool]:
