@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from rokkit.data.twin.calendar import DAY, TAOBAO_END, TAOBAO_START, Calendar
 from rokkit.data.twin.catalogue import Catalogue
-from rokkit.data.twin.draws import Ints, Lottery, flattened, power, ranks, stream
+from rokkit.data.twin.draws import Floats, Ints, Lottery, flattened, power, ranks, stream
 from rokkit.data.twin.formats import BY_NAME
 from rokkit.data.twin.options import TwinOptions
 from rokkit.data.twin.people import People
 
+GOLDEN = (5**0.5 - 1) / 2
 GAP = 240  # seconds between rows of a session are below this, mostly far below
 
 
@@ -123,20 +124,20 @@ def _looked_at(
     """(category, shelf, item) of every row, as if none came back to an item."""
     shelf = catalogue.shelf(sessions.category, sessions.shelf)
     size = catalogue.shelf_size(sessions.category, sessions.shelf)
-    head = catalogue.phase[shelf] + options.item_drift * calendar.place[sessions.day]
-    head = (head * size).astype(np.int64)
+    stands = catalogue.phase[shelf] + options.item_drift * calendar.place[sessions.day]
+    head = (stands * size).astype(np.int64)
 
     n = len(session)
     held = size[session]
-    u = rng.random(n)
+    u = _varied(rng, sessions.user[session], shelf[session])
     v = flattened(u, options.item_tail)
     burst = (sessions.day == calendar.burst)[session]
     if burst.any():
         v[burst] = flattened(u[burst], options.burst_tail)
-    rank = (held * v).astype(np.int64)
+    rank = np.minimum((held * v).astype(np.int64), held - 1)
     # The newest item is at the moving head, those behind it are ever older.
     moving = rng.random(n) < options.novelty
-    place = np.where(moving, (head[session] - rank) % held, rank)
+    place: Ints = np.where(moving, (head[session] - rank) % held, rank)
     category = sessions.category[session]
     item = (
         catalogue.first_item[category]
@@ -144,6 +145,22 @@ def _looked_at(
         + sessions.shelf[session]
     )
     return category, shelf[session], item
+
+
+def _varied(rng: np.random.Generator, user: Ints, shelf: Ints) -> Floats:
+    """[R]: uniform in [0, 1), but spread out over the draws of one user at one shelf.
+
+    Each draw is a golden section further than the one before, from a random start. Users so come
+    upon ever other items, as one who knows an item looks for another; `_origins` plants returns.
+    """
+    order = np.argsort((user << 32) | shelf, kind="stable")
+    key_changes = (np.diff(user[order], prepend=-1) != 0) | (np.diff(shelf[order], prepend=-1) != 0)
+    first = np.flatnonzero(key_changes)
+    count = np.arange(len(user)) - np.repeat(first, np.diff(first, append=len(user)))
+    start = np.repeat(rng.random(len(first)), np.diff(first, append=len(user)))
+    u = np.empty(len(user))
+    u[order] = (start + count * GOLDEN) % 1.0
+    return u
 
 
 def _origins(rng: np.random.Generator, options: TwinOptions, position: Ints) -> Ints:

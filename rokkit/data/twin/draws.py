@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-PLATEAU = 0.55  # part of the head that `flattened` cuts off, before the power is taken
+HEAD = 0.2  # share of draws that `flattened` makes uniform
 
 
 def stream(seed: int, purpose: str, block: int = 0) -> np.random.Generator:
@@ -22,7 +22,7 @@ def stream(seed: int, purpose: str, block: int = 0) -> np.random.Generator:
 
 
 def power(u: Floats, p: int) -> Floats:
-    """u^p for p of 1, 2, 4, 8 or 16."""
+    """u^p for p a power of 2."""
     while p > 1:
         u = u * u
         p //= 2
@@ -53,14 +53,13 @@ def apportion(weights: Ints, total: int) -> Ints:
 
 
 def flattened(u: Floats, p: int) -> Floats:
-    """`power` without its steep head: shares of ranks for u in [0, 1), still below 1.
+    """`power` with a flat head: the shares of ranks for u in [0, 1), below 1.
 
-    The most popular of many is then several times as popular as the tenth, not hundreds of times.
+    No rank is more than 1 / HEAD times as frequent as the mean, where `power` would give the very
+    first a large part of all draws; the tail is as long as that of `power`.
     """
-    start = PLATEAU if p > 1 else 0.0
-    least = float(power(np.array(start), p))
-    found: Floats = (power(start + (1 - start) * u, p) - least) / (1 - least)
-    return np.minimum(found, 1 - 2.0**-40)
+    found: Floats = (1 - HEAD) * power(u, p) + HEAD * u
+    return found
 
 
 class Lottery:

@@ -102,7 +102,8 @@ def _sessions_in_any_order(options: TwinOptions, rows: Rows, block: int) -> Ints
     order = np.argsort((rows.user[first] << 32) | key, kind="stable")
     first, length = first[order], length[order]
     begins = np.cumsum(length) - length
-    return np.arange(len(rows.session)) + np.repeat(first - begins, length)
+    found: Ints = np.arange(len(rows.session)) + np.repeat(first - begins, length)
+    return found
 
 
 def _duplicate(options: TwinOptions, lines: Lines, block: int) -> Lines:

@@ -1,23 +1,24 @@
-"""How many users, items, categories, sellers and brands a twin has, and how its rows are blocked."""
+"""How many users, items, categories, sellers and brands a twin has, and its blocks of rows."""
 
 import math
 from dataclasses import dataclass
 
-from rokkit.data.twin.formats import BY_NAME, Format
+from rokkit.data.twin.formats import BY_NAME
 from rokkit.data.twin.options import TwinOptions
 
 BLOCK_ROWS = 131_072  # part of what a file's content depends on
 SHELF_ITEMS = 8  # items that a shelf has at least, where its category is large enough
-CATEGORY_ITEMS = 4
-FEW_CATEGORIES = 64  # so many stay however few rows there are
+ITEMS_OF_EACH = 32  # items that a category, seller or brand has on average at least
+FEW = 64  # so many stay however few rows there are
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     """Counts of a twin, in the real log's ratios.
 
-    Users and items grow with the rows; categories, sellers and brands with their power of 3/4, as
-    new ones become rare in a growing log.
+    Users, items and categories grow with the rows, sellers and brands with their power of 3/4, as
+    new ones become rare in a growing log. Of categories, sellers and brands 64 stay (fewer where
+    the real log has fewer, or where there are hardly more items).
     """
 
     rows: int
@@ -48,22 +49,17 @@ def sizes_of(options: TwinOptions) -> Sizes:
     """The counts for `options.rows` rows."""
     real = BY_NAME[options.format]
     scale = options.rows / real.rows
+    slower = math.sqrt(scale * math.sqrt(scale))  # scale^(3/4), rounded alike everywhere
     items = max(100, round(real.items * scale))
     return Sizes(
         rows=options.rows,
         users=max(2, round(real.users * scale)),
         items=items,
-        categories=min(
-            max(round(real.categories * scale), min(real.categories, FEW_CATEGORIES)),
-            items // CATEGORY_ITEMS,
-        ),
-        sellers=_few(real, real.sellers, scale, items // CATEGORY_ITEMS),
-        brands=_few(real, real.brands, scale, items // CATEGORY_ITEMS),
+        categories=_few(real.categories, scale, items),
+        sellers=_few(real.sellers, slower, items),
+        brands=_few(real.brands, slower, items),
     )
 
 
-def _few(real: Format, count: int, scale: float, most: int) -> int:
-    if count == 0:
-        return 0
-    slower = math.sqrt(scale * math.sqrt(scale))  # scale^(3/4), rounded alike everywhere
-    return min(max(round(count * slower), min(count, FEW_CATEGORIES)), most)
+def _few(count: int, scale: float, items: int) -> int:
+    return min(max(round(count * scale), min(count, FEW)), items // ITEMS_OF_EACH)

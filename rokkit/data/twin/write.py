@@ -41,7 +41,7 @@ def write_twin(
             f"{shown(folder)} exists; a twin is written into a new folder. Remove it or choose "
             "another."
         )
-    writer = _Writer(options)
+    writer = BlockWriter(options)
     with folder_aside(folder) as draft:
         if options.quirks.archive:
             path = draft / writer.real.archive
@@ -62,16 +62,11 @@ def _beside(folder: Path) -> Opener:
 
 
 def _inside(archive: zipfile.ZipFile, prefix: str) -> Opener:
-    def open_member(name: str) -> AbstractContextManager[IO[bytes]]:
-        # A fixed date: equal options give equal archives.
-        member = zipfile.ZipInfo(prefix + name, (1980, 1, 1, 0, 0, 0))
-        member.compress_type = zipfile.ZIP_DEFLATED
-        return archive.open(member, "w", force_zip64=True)
-
-    return open_member
+    # A member that is opened by its name is dated 1980: equal options give equal archives.
+    return lambda name: archive.open(prefix + name, "w", force_zip64=True)
 
 
-class _Writer:
+class BlockWriter:
     """What all blocks share, and the two passes over them."""
 
     def __init__(self, options: TwinOptions) -> None:
@@ -90,7 +85,7 @@ class _Writer:
         with opener(self.real.file) as log:
             log.write(header(self.real.columns, quirks, named))
             for block in range(self.sizes.blocks):
-                text = self._log_lines(block)
+                text = self.log_lines(block)
                 if quirks.truncated and block == self.sizes.blocks - 1:
                     text = broken_off(text)
                 log.write(text)
@@ -100,22 +95,25 @@ class _Writer:
             with opener(INFO_FILE) as info:
                 info.write(header(INFO_COLUMNS, quirks, named))
                 for block in range(self.sizes.blocks):
-                    info.write(self._info_lines(block))
+                    info.write(self.info_lines(block))
 
     def _people(self, block: int) -> People:
         users, rows = len(self.sizes.users_of(block)), len(self.sizes.rows_of(block))
         return people_of(self.options, self.catalogue, block, users, rows)
 
-    def _log_lines(self, block: int) -> bytes:
+    def log_lines(self, block: int) -> bytes:
+        """The log's lines of a block; they depend on the options and the block alone."""
         people = self._people(block)
         rows = rows_of(self.options, self.calendar, self.catalogue, people, block)
         lines = lines_of(self.options, self.calendar, self.catalogue, rows, block)
-        first_row, first_user = self.tally.rows, self.sizes.users_of(block).start
+        first_row = self.sizes.rows_of(block).start
+        first_user = self.sizes.users_of(block).start
         self.tally.add(rows, lines, self.catalogue)
         columns = log_columns(self.options, self.catalogue, self.ids, lines, first_user)
         return to_bytes(columns, self.options.quirks, first_row)
 
-    def _info_lines(self, block: int) -> bytes:
+    def info_lines(self, block: int) -> bytes:
+        """The lines of a block's users in tmall's second file."""
         users = self.sizes.users_of(block)
         columns, hits = info_columns(
             self.options, self._people(block), self.ids, block, users.start
