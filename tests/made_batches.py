@@ -1,5 +1,7 @@
 """Small batches for tests of models: every tensor is made here, nothing is read."""
 
+import dataclasses
+
 import torch
 
 from rokkit.data.batch import Batch
@@ -46,7 +48,7 @@ def tiny_batch(rows: int = 12, history: int = 6, k: int = 5, seed: int = 0) -> B
     mask = torch.arange(k) < found[:, None]
     kept = torch.arange(history) < behaviours[:, None]
     labels = torch.randint(0, 2, (rows, k), generator=generator).int()
-    return Batch(
+    made = Batch(
         x=x,
         y=(torch.rand(rows, generator=generator) < 0.5).float(),
         history=ids(rows, history)[..., 1:3] * kept[..., None],
@@ -54,3 +56,5 @@ def tiny_batch(rows: int = 12, history: int = 6, k: int = 5, seed: int = 0) -> B
         neighbour_labels=labels * mask,
         neighbour_mask=mask,
     )
+    negatives = ids(rows, history)[..., 1:3] * kept[..., None]
+    return dataclasses.replace(made, history_negatives=negatives)

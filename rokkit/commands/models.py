@@ -23,11 +23,12 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """List them."""
     from rokkit.errors import ConfigError, unknown_name
-    from rokkit.models import list_models, model_entry
+    from rokkit.models import list_estimators, list_models, model_entry
 
-    names = list_models(options.pattern)
+    names = sorted(list_models(options.pattern) + list_estimators(options.pattern))
     if not names:
-        raise ConfigError(unknown_name("model", options.pattern, list_models()))
+        known = list_models() + list_estimators()
+        raise ConfigError(unknown_name("model", options.pattern, known))
     rows = [("name", "family", "paper", "reads", "teacher")]
     for name in names:
         entry = model_entry(name)

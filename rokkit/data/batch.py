@@ -20,6 +20,7 @@ class Batch:
     x: Int[Tensor, "B F"]  # global ids of the target
     y: Float[Tensor, "B"] | None = None  # label, 0.0 or 1.0
     history: Int[Tensor, "B T C"] | None = None  # item tuples of the user's pool positives
+    history_negatives: Int[Tensor, "B T C"] | None = None  # one drawn for each; 0 where padded
     neighbours: Int[Tensor, "B K F"] | None = None  # pool rows, best first
     neighbour_labels: Int[Tensor, "B K"] | None = None  # their labels, 0 or 1; 0 where padded
     neighbour_mask: Bool[Tensor, "B K"] | None = None  # True where there is a neighbour

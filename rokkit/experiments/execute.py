@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rokkit.data import Samples, load
+from rokkit.data.profile import value_counts
 from rokkit.errors import ArtefactError
 from rokkit.evaluation import evaluate
 from rokkit.experiments.environment import environment, peak_memory
@@ -33,14 +34,30 @@ from rokkit.knowledge import (
     KnowledgeModel,
     Projector,
     collapse_level,
+    draw_pool_rows,
     effective_rank,
     imitation_r2,
+    teacher_attention,
     teacher_representations,
     with_knowledge,
 )
-from rokkit.models import CTRModel, Teacher, create_model, parameter_counts
+from rokkit.models import (
+    CTRModel,
+    Teacher,
+    build_config,
+    create_model,
+    is_estimator,
+    model_entry,
+    parameter_counts,
+)
 from rokkit.paths import shown
-from rokkit.retrieval import Neighbours, neighbour_meta, neighbours
+from rokkit.retrieval import (
+    Neighbours,
+    neighbour_meta,
+    neighbours,
+    pool_neighbour_meta,
+    pool_neighbours,
+)
 from rokkit.training import CTRTask, Feed, FitResult, fit, predict, seed_everything
 from rokkit.training.ctr import EVALUATION_ROWS
 
@@ -83,9 +100,11 @@ def execute(
         if spec.model is None:
             assert spec.knowledge is not None
             found = _construct(spec, spec.knowledge, inputs, folder, parents[0], clock, progress)
+        elif is_estimator(spec.model.name):
+            found = _estimate(spec, spec.model, inputs, folder, clock, progress)
         else:
             found = _train(spec, spec.model, inputs, folder, parents, clock, progress)
-        save_weights(folder, found.module)
+        save_weights(folder, found.weights)
         _write_history(folder / HISTORY, found.fit.history)
     timings = _earlier(parents) | clock.seconds
     if inputs.retrieval:
@@ -95,7 +114,7 @@ def execute(
         {
             "metrics": found.metrics,
             "timings": timings,
-            "parameters": count_parameters(found.module),
+            "parameters": found.parameters,
             "epochs": max((int(row.get("epoch", 0)) for row in found.fit.history), default=0),
             "steps": found.fit.steps,
             "best_epoch": found.fit.best_epoch,
@@ -113,9 +132,15 @@ def execute(
 class Found:
     """What training yields."""
 
-    module: nn.Module
+    weights: dict[str, Tensor]
+    parameters: dict[str, int]  # table, dense, total, trainable
     fit: FitResult
     metrics: dict[str, dict[str, float]]
+
+    @classmethod
+    def of(cls, module: nn.Module, fit: FitResult, metrics: dict[str, dict[str, float]]) -> "Found":
+        """What the training of `module` yields."""
+        return cls(module.state_dict(), count_parameters(module), fit, metrics)
 
 
 class Inputs:
@@ -127,18 +152,30 @@ class Inputs:
         self.device = device
         self.retrieval: dict[str, float] = {}  # seconds by part
 
-    def feed(self, part: str, needs: frozenset[str], *, ranked: bool = False) -> Feed:
-        """The samples of `part` with what `needs` names.
+    def feed(
+        self,
+        part: str,
+        needs: frozenset[str],
+        *,
+        ranked: bool = False,
+        pool_rows: NDArray[np.int64] | None = None,
+    ) -> Feed:
+        """The samples of `part`, and then those rows of the pool, with what `needs` names.
 
         `ranked` gives the feed neighbours that its batches do not gather.
         """
-        held = self._neighbours(part) if ranked or "neighbours" in needs else None
+        held = None
+        if ranked or "neighbours" in needs:
+            held = self._neighbours(part)
+            if pool_rows is not None:
+                held = held.followed_by(self._pool_neighbours(pool_rows))
         return Feed(
             self.samples,
             part,
             needs=needs,
             neighbours=held,
             history_length=self.spec.history_length,
+            pool_rows=pool_rows,
             device=self.device,
         )
 
@@ -147,6 +184,13 @@ class Inputs:
         found = neighbours(self.samples, part, self.spec.retrieval.k, fields)
         meta = neighbour_meta(self.samples, part, self.spec.retrieval.k, fields)
         self.retrieval[part] = meta["search_seconds"] + meta["build_seconds"]
+        return found
+
+    def _pool_neighbours(self, rows: NDArray[np.int64]) -> Neighbours:
+        fields = self.spec.retrieval.fields or None
+        found = pool_neighbours(self.samples, rows, self.spec.retrieval.k, fields)
+        meta = pool_neighbour_meta(self.samples, rows, self.spec.retrieval.k, fields)
+        self.retrieval["pool"] = meta["search_seconds"]  # the index is that of the parts
         return found
 
 
@@ -187,7 +231,56 @@ def _train(
             predictions = predict(model, feed)
             save_array(folder / name, predictions.astype(np.float32, copy=False))
             metrics[part] = _measure(inputs.samples, part, predictions)
-    return Found(model, result, metrics)
+    return Found.of(model, result, metrics)
+
+
+def _estimate(
+    spec: RunSpec,
+    model_spec: ModelSpec,
+    inputs: Inputs,
+    folder: Path,
+    clock: Clock,
+    progress: ProgressFile,
+) -> Found:
+    """A system that is no network. It is quick, so a killed run starts anew."""
+    model = model_entry(model_spec.name).target(
+        build_config(model_spec.name, dict(model_spec.config))
+    )
+    samples = inputs.samples
+    begun = time.perf_counter()
+    with clock.time("train"):
+        model.fit(
+            samples.train,
+            samples.val,
+            seed=spec.seed,
+            threads=torch.get_num_threads(),
+            progress=progress,
+        )
+    metrics = {}
+    with clock.time("predict"):
+        for part, name in PREDICTIONS.items():
+            predictions = model.predict(np.asarray(samples.part(part).x))
+            save_array(folder / name, predictions)
+            metrics[part] = _measure(samples, part, predictions)
+    # An evaluation a round, but a tenth of them is enough for a curve.
+    every = max(1, len(model.history) // 100)
+    history: list[dict[str, int | float]] = [
+        {"step": i + 1, "epoch": i + 1, "loss": row["log_loss"], **row}
+        for i, row in enumerate(model.history)
+        if i % every == 0 or i + 1 == model.best_round
+    ]
+    result = FitResult(
+        history=history,
+        best_step=model.best_round,
+        best_epoch=model.best_round,
+        best_metric=model.history[model.best_round - 1]["auc"],
+        seconds=time.perf_counter() - begun,
+        steps=len(model.history),
+    )
+    weights = {"trees": torch.frombuffer(bytearray(model.state()), dtype=torch.uint8)}
+    parameters = {"table": 0, "dense": model.leaves}
+    parameters |= dict.fromkeys(("total", "trainable"), model.leaves)
+    return Found(weights, parameters, result, metrics)
 
 
 def _construct(
@@ -201,29 +294,42 @@ def _construct(
 ) -> Found:
     """The knowledge base: it imitates the teacher's r on train samples (§4.3).
 
-    r of val selects the epoch; r of test is computed for the report alone.
+    With `construct.pool_rows` it does so on rows of the pool as well. r of val selects the epoch; r
+    of test is computed for the report alone.
     """
+    settings = knowledge.construct
+    drawn: dict[str, NDArray[np.int64]] = {}  # by the part whose samples they follow
+    if settings.pool_rows:
+        pool = len(inputs.samples.pool)
+        drawn["train"] = draw_pool_rows(pool, settings.pool_rows, spec.seed)
     teacher = load_model(teacher_folder, knowledge.teacher, inputs.samples).to(inputs.device)
     assert isinstance(teacher.backbone, Teacher)
     width, blocks = teacher.backbone.representation_dim, teacher.backbone.representation_blocks
+    r, attention = {}, {}
     with clock.time("represent"):
-        r = {
-            part: teacher_representations(teacher, inputs.feed(part, frozenset(teacher.needs)))
-            for part in TARGETS
-        }
+        for part in TARGETS:
+            read = inputs.feed(part, frozenset(teacher.needs), pool_rows=drawn.get(part))
+            r[part] = teacher_representations(teacher, read)
+            if settings.positive == "attn":
+                attention[part] = teacher_attention(teacher, read)
     # The base reads x alone: its batches gather no neighbours, only the positives' rows.
-    feeds = {part: inputs.feed(part, frozenset(), ranked=True) for part in TARGETS}
+    feeds = {
+        part: inputs.feed(part, frozenset(), ranked=True, pool_rows=drawn.get(part))
+        for part in TARGETS
+    }
     seed_everything(spec.seed)
     base = KnowledgeBase(inputs.samples.schema, knowledge.base, width).to(inputs.device)
     task = ConstructTask(
         base,
         Projector(width).to(inputs.device),
-        knowledge.construct,
+        settings,
         train=feeds["train"],
         val=feeds["val"],
         r_train=r["train"],
         r_val=r["val"],
         blocks=blocks,
+        attention_train=attention.get("train"),
+        attention_val=attention.get("val"),
     )
     with clock.time("construct"):
         result = fit(
@@ -235,22 +341,51 @@ def _construct(
             progress=progress,
         )
     with clock.time("predict"):
-        metrics = {part: measure_base(base, feeds[part], r[part], blocks) for part in PREDICTIONS}
-    return Found(base, result, metrics)
+        metrics = {
+            part: measure_base(
+                base, feeds[part], r[part], blocks, warm=warm_items(inputs.samples, part)
+            )
+            for part in PREDICTIONS
+        }
+    return Found.of(base, result, metrics)
+
+
+def warm_items(samples: Samples, part: str) -> NDArray[np.bool_]:
+    """[N]: whether the item of each sample of `part` occurs among the train targets.
+
+    An item is a value of the first item field. Rows of the pool count for nothing here, not even
+    where the base imitates r of them: what is cold stays so, and what they do for it shows.
+    """
+    column = samples.schema.item_columns[0]
+    (train,) = value_counts(samples.schema, samples.train, (column,))
+    items = samples.part(part).x[:, column] - samples.schema.fields[column].offset
+    found: NDArray[np.bool_] = train.rows[items] > 0
+    return found
 
 
 def measure_base(
-    base: KnowledgeBase, feed: Feed, r: NDArray[np.float32], blocks: Mapping[str, slice]
+    base: KnowledgeBase,
+    feed: Feed,
+    r: NDArray[np.float32],
+    blocks: Mapping[str, slice],
+    *,
+    warm: NDArray[np.bool_],
 ) -> dict[str, float]:
     """How well z imitates r [N, R] of `feed`, in the space the base was trained in.
 
-    "r2" over all dimensions and "r2_<block>" per block of r, "collapse" and "effective_rank" of z.
+    "r2" over all dimensions and "r2_<block>" per block of r, "r2_warm" and "r2_cold" over all
+    dimensions of the samples in and outside `warm` [N] (each around the mean of r over these
+    samples; absent where there are none), "collapse" and "effective_rank" of z.
     """
     base.eval()
     with torch.no_grad():
         z = torch.cat([base(feed.batch(rows).x).float() for rows in feed.chunks(EVALUATION_ROWS)])
         wanted = base.standardised(torch.from_numpy(r).to(feed.device))
         r2 = imitation_r2(z, wanted, blocks)
+        for name, some in (("warm", warm), ("cold", ~warm)):
+            if some.any():
+                rows = torch.from_numpy(np.flatnonzero(some)).to(feed.device)
+                r2[name] = imitation_r2(z[rows], wanted[rows], {})["all"]
         return {
             **{"r2" if name == "all" else f"r2_{name}": float(v) for name, v in r2.items()},
             "collapse": float(collapse_level(z)),
@@ -283,9 +418,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         raise ArtefactError(f"{shown(path)} is damaged ({error}). {remedy(folder)}") from None
 
 
-def save_weights(folder: Path, module: nn.Module) -> None:
-    """Write the weights and buffers of `module`, each tensor by itself, on the CPU."""
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()}
+def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write weights and buffers, each tensor by itself, on the CPU."""
+    state = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
     with aside(folder / WEIGHTS) as draft:
         draft.write_bytes(save(state))  # save_file hides a full disk in an error of its own
 

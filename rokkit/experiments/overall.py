@@ -158,7 +158,8 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
                 "Log-loss sd": _spread(loss),
                 "gAUC": _values(runs, "gauc").mean(),
                 "ECE": _values(runs, "ece").mean(),
-                "Rel. Impr. %": rel_impr(auc.mean(), base_auc),
+                # Eq. 9 divides by the distance from chance; a base no better has none.
+                "Rel. Impr. %": rel_impr(auc.mean(), base_auc) if base_auc > 0.5 else np.nan,
                 **{f"Paper {d}": _paper(system, d) for d in paper.DATASETS},
             }
         )

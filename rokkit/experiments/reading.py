@@ -79,14 +79,22 @@ def published(system: str, against: str) -> dict[str, float]:
 
 
 def imitation(constructions: Sequence[Report]) -> str:
-    """How well the bases imitate their teachers on test samples, mean over the bases."""
+    """How well the bases imitate their teachers on test samples, mean over the bases.
+
+    Warm and cold items are told apart where every base was measured on both.
+    """
     test = [one.metrics["test"] for one in constructions]
-    blocks = sorted(name for name in test[0] if name.startswith("r2_"))
-    parts = ", ".join(
-        f"{name.removeprefix('r2_')} {np.mean([t[name] for t in test]):.2f}" for name in blocks
-    )
+
+    def mean(name: str) -> str:
+        return f"{np.mean([t[name] for t in test]):.2f}"
+
+    everywhere = set.intersection(*({name for name in t if name.startswith("r2_")} for t in test))
+    split = {"r2_warm", "r2_cold"}
+    blocks = sorted(everywhere - split)
+    parts = ", ".join(f"{name.removeprefix('r2_')} {mean(name)}" for name in blocks)
+    if split <= everywhere:
+        parts += f"; items among the train targets {mean('r2_warm')}, others {mean('r2_cold')}"
     return (
-        f"Imitation on test samples: R² {np.mean([t['r2'] for t in test]):.2f} ({parts}); collapse "
-        f"level {np.mean([t['collapse'] for t in test]):.2f} (0: none). "
-        f"Mean over {len(test)} knowledge base{'s' if len(test) > 1 else ''}."
+        f"Imitation on test samples: R² {mean('r2')} ({parts}); collapse level {mean('collapse')} "
+        f"(0: none). Mean over {len(test)} knowledge base{'s' if len(test) > 1 else ''}."
     )

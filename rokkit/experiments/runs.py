@@ -114,9 +114,14 @@ class Runs:
         self, spec: RunSpec, fingerprint: str, pool_size: int, plan: dict[str, Planned]
     ) -> str:
         parents = tuple(self._add(p, fingerprint, pool_size, plan) for p in spec.parents())
+        expected = f"at most the {pool_size} rows of the pool of {spec.data.name!r}"
         if "neighbours" in spec.needs:
-            expected = f"at most the {pool_size} rows of the pool of {spec.data.name!r}"
             require(spec.retrieval.k <= pool_size, "retrieval.k", spec.retrieval.k, expected)
+        if spec.model is None and spec.knowledge and spec.knowledge.construct.pool_rows:
+            drawn = spec.knowledge.construct.pool_rows
+            require(drawn <= pool_size, "construct.pool_rows", drawn, expected)
+            fewer = f"fewer than the {pool_size} rows of the pool, which are searched for too"
+            require(spec.retrieval.k < pool_size, "retrieval.k", spec.retrieval.k, fewer)
         key = spec.key(fingerprint)
         folder = self.root / spec.data.name / f"{spec.label}-{key[:KEY_LENGTH]}"
         plan.setdefault(

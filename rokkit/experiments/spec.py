@@ -23,11 +23,19 @@ from typing import Any
 from rokkit.config import build, check_type, require
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig
-from rokkit.models import list_models, model_entry
+from rokkit.models import is_estimator, list_models, model_entry
 from rokkit.training import TrainConfig
 
 FORMAT = 1  # raised when the code changes what a spec yields: every key changes with it
 KEY_LENGTH = 12  # hex digits of the key in a folder's name
+
+# Settings that came after FORMAT 1, each with the value at which a run is what it was without them.
+# A key leaves them out at that value, so that earlier runs keep theirs. It is this value that
+# counts, not the default: where a default changes, keys change.
+LATER: dict[type, dict[str, Any]] = {
+    KnowledgeBaseConfig: {"encoder": "mlp"},
+    ConstructConfig: {"pool_rows": 0},
+}
 
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
@@ -75,14 +83,19 @@ class ModelSpec:
 
     def resolved(self) -> dict[str, Any]:
         """All settings, defaults included; ConfigError for an unknown name or setting."""
-        config_class = model_entry(self.name).meta["config"]
-        config = build(config_class, dict(self.config), where=f"model {self.name!r}")
-        return dataclasses.asdict(config)
+        return dataclasses.asdict(self._built())
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the model reads besides x: a subset of {"history", "neighbours"}."""
-        return frozenset(model_entry(self.name).target.needs)
+        """What the model reads besides x with these settings, by the names `Batch` has for it."""
+        target = model_entry(self.name).target
+        if is_estimator(self.name):
+            return frozenset(target.needs)
+        return frozenset(target.needs_of(self._built()))
+
+    def _built(self) -> Any:
+        config_class = model_entry(self.name).meta["config"]
+        return build(config_class, dict(self.config), where=f"model {self.name!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +116,19 @@ class KnowledgeSpec:
                 f"{self.teacher.name!r} aggregates no neighbours, so nothing can imitate it: "
                 + unknown_name("teacher", self.teacher.name, teachers)
             )
+        if self.construct.positive == "attn" and not hasattr(
+            model_entry(self.teacher.name).target, "attention_weights"
+        ):
+            raise ConfigError(
+                f"construct.positive is 'attn' and the teacher {self.teacher.name!r} has no "
+                "weights of its neighbours; take another positive or a teacher such as rim."
+            )
+        if self.construct.pool_rows and self.teacher.needs - {"neighbours"}:
+            raise ConfigError(
+                f"construct.pool_rows is {self.construct.pool_rows} and the teacher "
+                f"{self.teacher.name!r} reads histories, which are made of the pool and would hold "
+                "the rows themselves; expected 0, or a teacher that reads neighbours alone."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +148,11 @@ class RunSpec:
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         if self.model is None and self.knowledge is None:
             raise ConfigError("a RunSpec has neither model nor knowledge; give at least one.")
+        if self.knowledge is not None and self.model and is_estimator(self.model.name):
+            raise ConfigError(
+                f"{self.model.name!r} has no embedding layer, so it cannot use a knowledge base; "
+                "take a backbone such as din, or leave the knowledge out."
+            )
 
     @property
     def label(self) -> str:
@@ -168,17 +199,18 @@ class RunSpec:
         }
         if "neighbours" in self.needs:
             own["retrieval"] = dataclasses.asdict(self.retrieval)
-        if "history" in self.needs:
+        if self.needs & {"history", "history_negatives"}:
             own["history_length"] = self.history_length
         if self.model is None:
             assert knowledge is not None
-            own["base"] = dataclasses.asdict(knowledge.base)
-            own["construct"] = dataclasses.asdict(knowledge.construct)
+            own["base"] = _covered(knowledge.base)
+            own["construct"] = _covered(knowledge.construct)
             own["training"] = dataclasses.asdict(knowledge.construct_training)
         else:
             own["model"] = {"name": self.model.name, "config": self.model.resolved()}
             own["code"] = _foreign_code(model_entry(self.model.name).target)
-            own["training"] = dataclasses.asdict(self.training)
+            if not is_estimator(self.model.name):  # its own settings say how it is fitted
+                own["training"] = dataclasses.asdict(self.training)
             if knowledge is not None:
                 own["use"] = dataclasses.asdict(knowledge.use)
         return own
@@ -225,6 +257,17 @@ def hash_of(value: Any) -> str:
     """sha256, hex, of the canonical JSON of `value`."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _covered(settings: Any) -> dict[str, Any]:
+    """What a key covers of `settings`: what is in use, but for LATER ones at their value."""
+    unused: frozenset[str] = getattr(settings, "unused", frozenset())
+    later = LATER.get(type(settings), {})
+    return {
+        name: value
+        for name, value in dataclasses.asdict(settings).items()
+        if name not in unused and not (name in later and value == later[name])
+    }
 
 
 def _model_from(values: Mapping[str, Any], where: str) -> ModelSpec:

@@ -12,7 +12,7 @@ from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.settings import Settings
 from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig, split_embedding_dim
-from rokkit.models import list_models, model_entry
+from rokkit.models import list_estimators, list_models, model_entry
 from rokkit.training import TrainConfig
 
 ROK = "+ROK"
@@ -55,9 +55,10 @@ def split_system(system: str) -> tuple[str, bool]:
     """The registered model behind `system`, and whether it uses a knowledge base."""
     rok = system.upper().endswith(ROK)
     name = (system[: -len(ROK)] if rok else system).lower()
-    if name not in list_models():
+    if name not in list_models() + list_estimators():
         known = [n.upper() for n in list_models()]
-        raise ConfigError(unknown_name("system", system, known + [n + ROK for n in known]))
+        alone = [n.upper() for n in list_estimators()]
+        raise ConfigError(unknown_name("system", system, known + alone + [n + ROK for n in known]))
     return name, rok
 
 

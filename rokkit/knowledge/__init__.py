@@ -6,9 +6,11 @@ from rokkit.knowledge.base import (
     Projector,
     split_embedding_dim,
 )
-from rokkit.knowledge.construct import ConstructConfig, ConstructTask, teacher_representations
+from rokkit.knowledge.construct import ConstructConfig, ConstructTask, draw_pool_rows
 from rokkit.knowledge.diagnostics import collapse_level, effective_rank, imitation_r2
 from rokkit.knowledge.losses import construction_loss, contrastive_loss, imitation_loss
+from rokkit.knowledge.positives import Positive
+from rokkit.knowledge.teaching import teacher_attention, teacher_representations
 from rokkit.knowledge.use import KnowledgeModel, UseConfig, with_knowledge
 
 __all__ = [
@@ -17,15 +19,18 @@ __all__ = [
     "KnowledgeBase",
     "KnowledgeBaseConfig",
     "KnowledgeModel",
+    "Positive",
     "Projector",
     "UseConfig",
     "collapse_level",
     "construction_loss",
     "contrastive_loss",
+    "draw_pool_rows",
     "effective_rank",
     "imitation_loss",
     "imitation_r2",
     "split_embedding_dim",
+    "teacher_attention",
     "teacher_representations",
     "with_knowledge",
 ]

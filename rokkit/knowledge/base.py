@@ -5,6 +5,7 @@ g the knowledge encoder; h the projector.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +13,15 @@ from torch import Tensor, nn
 
 from rokkit.config import require
 from rokkit.data.schema import Schema
+from rokkit.knowledge.encoder import TransformerEncoder
 from rokkit.layers import MLP, BatchNorm, FieldEmbedding
+
+Encoder = Literal["mlp", "transformer"]
+# What only one encoder reads.
+OWN_SETTINGS: dict[Encoder, frozenset[str]] = {
+    "mlp": frozenset({"hidden", "batch_norm"}),
+    "transformer": frozenset({"layers", "heads", "width"}),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +29,13 @@ class KnowledgeBaseConfig:
     """Settings of f and g. Raises ConfigError for a value outside its range."""
 
     dim: int = 8  # width of f: d/2 for a backbone of d = 16 (footnote 3)
-    hidden: tuple[int, ...] = (256, 256)  # widths of g's hidden layers; the paper says "MLP"
-    batch_norm: bool = True  # BatchNorm in g's hidden layers, never at its output
-    dropout: float = 0.0  # share dropped after each hidden layer of g
+    encoder: Encoder = "mlp"  # what g is; the paper takes an MLP and allows a Transformer (§4.2)
+    hidden: tuple[int, ...] = (256, 256)  # mlp: widths of g's hidden layers
+    batch_norm: bool = True  # mlp: BatchNorm in g's hidden layers, never at its output
+    layers: int = 2  # transformer: blocks
+    heads: int = 4  # transformer: heads of its attention
+    width: int = 32  # transformer: of a token; a multiple of heads
+    dropout: float = 0.0  # share dropped after each hidden layer of g, or of what a block adds
     standardise: bool = (
         True  # z imitates r per dimension at mean 0, spread 1 over train; False: raw
     )
@@ -30,11 +43,23 @@ class KnowledgeBaseConfig:
     init_std: float = 0.01
 
     def __post_init__(self) -> None:
+        known = get_args(Encoder)
         require(self.dim >= 1, "dim", self.dim, "at least 1")
+        require(self.encoder in known, "encoder", self.encoder, f"one of {', '.join(known)}")
+        for name in ("layers", "heads", "width"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        fits = self.width % self.heads == 0
+        require(fits, "width", self.width, f"a multiple of heads, which is {self.heads}")
         require(bool(self.hidden), "hidden", self.hidden, "at least one width")
         require(all(w >= 1 for w in self.hidden), "hidden", self.hidden, "widths of at least 1")
         require(0 <= self.dropout < 1, "dropout", self.dropout, "a share from 0 to below 1")
         require(self.init_std > 0, "init_std", self.init_std, "above 0")
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Settings that belong to another encoder than the one chosen."""
+        every = frozenset().union(*OWN_SETTINGS.values())
+        return every - OWN_SETTINGS[self.encoder]
 
 
 class KnowledgeBase(nn.Module):
@@ -56,13 +81,7 @@ class KnowledgeBase(nn.Module):
         self.schema = schema
         self.config = config
         self.f = FieldEmbedding(schema.n_ids, config.dim, config.init_std)
-        self.g = MLP(
-            schema.n_fields * config.dim,
-            config.hidden,
-            representation_dim,
-            config.dropout,
-            config.batch_norm,
-        )
+        self.g = make_encoder(schema.n_fields, config, representation_dim)
         self.register_buffer("r_mean", torch.zeros(representation_dim))
         self.register_buffer("r_std", torch.ones(representation_dim))
 
@@ -88,6 +107,22 @@ class KnowledgeBase(nn.Module):
     def to_teacher_space(self, z: Float[Tensor, "B R"]) -> Float[Tensor, "B R"]:
         """z in the space of r; the inverse of `standardised`."""
         return z * self.r_std + self.r_mean
+
+
+def make_encoder(fields: int, config: KnowledgeBaseConfig, out_dim: int) -> nn.Module:
+    """g: [B, F·d] -> [B, R] for F `fields` and R `out_dim`."""
+    if config.encoder == "mlp":
+        in_dim = fields * config.dim
+        return MLP(in_dim, config.hidden, out_dim, config.dropout, config.batch_norm)
+    return TransformerEncoder(
+        fields,
+        config.dim,
+        out_dim,
+        layers=config.layers,
+        heads=config.heads,
+        width=config.width,
+        dropout=config.dropout,
+    )
 
 
 class Projector(nn.Module):

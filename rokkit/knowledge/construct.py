@@ -7,7 +7,7 @@ neighbour; f, g, h embedding layer, encoder, projector; r the teacher's aggregat
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import torch
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rokkit.config import require
+from rokkit.data.sampling import stream
 from rokkit.errors import ConfigError, DataError
 from rokkit.knowledge.base import KnowledgeBase, Projector
 from rokkit.knowledge.diagnostics import collapse_level, effective_rank, imitation_r2
 from rokkit.knowledge.losses import construction_loss, contrastive_loss, imitation_loss
-from rokkit.models.base import CTRModel
+from rokkit.knowledge.positives import Positive, Positives, positive_shares
 from rokkit.training.ctr import EVALUATION_ROWS
 from rokkit.training.feed import Feed
 
@@ -29,35 +30,32 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ConstructConfig:
-    """Settings of the construction loss. Raises ConfigError for a value outside its range."""
+    """Settings of the construction loss. Raises ConfigError for a value outside its range.
+
+    DEVIATION(§4.3.1): with `pool_rows` above 0, which is no part of the paper, the base imitates r
+    of that many rows of the pool beside that of train targets, each row searched for among the
+    others. On small or cold data it otherwise meets too few ids.
+    """
 
     alpha: float = 0.1  # weight of the contrastive loss against imitation (Eq. 8), 0 to 1
-    positive: Literal["top", "random"] = "top"  # s_t: the best neighbour, or any of the K (§5.5.1)
+    positive: Positive = "top"  # which neighbour is s_t (knowledge/positives.py)
+    pool_rows: int = 0  # rows of the pool that join the train targets
 
     def __post_init__(self) -> None:
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "a number from 0 to 1 (Eq. 8)")
-        known = ("top", "random")
+        known = get_args(Positive)
         require(self.positive in known, "positive", self.positive, f"one of {', '.join(known)}")
+        require(self.pool_rows >= 0, "pool_rows", self.pool_rows, "at least 0")
 
 
-def teacher_representations(
-    model: CTRModel, feed: Feed, batch_size: int = EVALUATION_ROWS
-) -> NDArray[np.float32]:
-    """r [N, R] of every sample of `feed`, in its order; the teacher in eval mode, float32.
+def draw_pool_rows(pool: int, wanted: int, seed: int) -> NDArray[np.int64]:
+    """[wanted]: distinct rows of a pool of `pool` rows, ascending; uniform, the same for a seed.
 
-    A sample without neighbours is aggregated over none: its r is what the teacher makes of that.
+    Raises ConfigError if the pool has fewer.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            blocks = [
-                model.aggregate(feed.batch(rows)).float().cpu() for rows in feed.chunks(batch_size)
-            ]
-    finally:
-        model.train(was_training)
-    found: NDArray[np.float32] = torch.cat(blocks).numpy()
-    return found
+    require(wanted <= pool, "pool_rows", wanted, f"at most the {pool} rows of the pool")
+    drawn = stream(seed, "pool rows of construction").choice(pool, wanted, replace=False)
+    return np.sort(drawn).astype(np.int64)
 
 
 class ConstructTask:
@@ -67,12 +65,13 @@ class ConstructTask:
     "contrastive" (Eq. 7), "r2" and one "r2_<block>" per block of r, "collapse" and
     "effective_rank" of z. The contrastive ones are there at alpha 0 too, to be looked at.
 
-    r is learnt from train targets alone; that of validation targets selects the epoch. With
-    `base.config.standardise` the base's buffers get the mean and spread of r over train, and every
-    loss is taken in that space, so that alpha weighs terms of like scale.
+    r is learnt from `train` alone: train targets, and pool rows if the feed was given some. That of
+    validation targets selects the epoch. With `base.config.standardise` the base's buffers get the
+    mean and spread of r over the rows it is learnt from, and every loss is taken in that space, so
+    that alpha weighs terms of like scale.
 
     x_t and s_t pass through f, g and h one after the other, as in SimSiam, so each has its own
-    BatchNorm statistics in training. Where x_t has no neighbour its own row stands in for s_t,
+    BatchNorm statistics in training. Where x_t has no positive its own row stands in for s_t,
     which keeps padding out of those statistics, and the contrastive loss leaves the row out.
     DEVIATION(§4.3.2): at alpha 0 the pass of s_t is skipped in training; it would carry no gradient
     and only mix the neighbours' statistics into BatchNorm's running ones.
@@ -89,13 +88,18 @@ class ConstructTask:
         r_train: NDArray[np.float32],
         r_val: NDArray[np.float32],
         blocks: Mapping[str, slice] | None = None,
+        attention_train: NDArray[np.float32] | None = None,
+        attention_val: NDArray[np.float32] | None = None,
     ) -> None:
-        """`r_train` and `r_val` [N, R] come from `teacher_representations`.
+        """`r_train` and `r_val` [N, R] come from `teacher_representations`, and what `positive`
+        "attn" needs besides, `attention_train` and `attention_val` [N, K], from
+        `teacher_attention`.
 
         Both feeds need neighbours (`Feed(..., neighbours=)`) though their batches need not gather
         them. `blocks` are the teacher's `representation_blocks`.
 
-        Raises ConfigError for a feed without neighbours and DataError for r that does not fit.
+        Raises ConfigError for a feed without neighbours or weights that are needed and missing,
+        and DataError for r or weights that do not fit.
         """
         for feed, r in ((train, r_train), (val, r_val)):
             if not feed.has_neighbours:
@@ -119,12 +123,12 @@ class ConstructTask:
             set_standardisation(base, r_train)
         self._r_train = self._target(r_train, train)
         self._r_val = self._target(r_val, val)
+        self.positives = Positives(train, config.positive, attention_train)
+        self._val_positives = Positives(val, config.positive, attention_val)
         # Validation must not draw from the generators of training, and must be the same each time.
-        counts = val.neighbour_counts(torch.arange(len(val)))
-        generator = torch.Generator().manual_seed(0)
-        self._val_columns = _columns(counts, config.positive, generator)
-        self.positives = positive_shares(train)
-        log.info("positives of %s: %s", train.part, self.positives)
+        self._val_positives.fix(torch.Generator().manual_seed(0))
+        shares = positive_shares(train, self.positives.ranks)
+        log.info("positives of %s: %s", train.part, shares)
 
     def loss(self, batch_rows: Int[Tensor, "B"]) -> Float[Tensor, ""]:
         """Eq. 8 on training rows, in float32 also under autocast."""
@@ -133,8 +137,7 @@ class ConstructTask:
         z_x = self.base(x)
         if self.config.alpha == 0:
             return imitation_loss(z_x.float(), r)
-        columns = _columns(self.train.neighbour_counts(batch_rows), self.config.positive)
-        s, found = self.train.positives(batch_rows, columns)
+        s, found = self.positives.of(batch_rows)
         z_s = self.base(torch.where(found[:, None], s, x))
         p_x, p_s = self.projector(z_x), self.projector(z_s)
         return construction_loss(
@@ -168,7 +171,7 @@ class ConstructTask:
         parts = []
         for rows in self.val.chunks(EVALUATION_ROWS):
             x = self.val.batch(rows).x
-            s, found = self.val.positives(rows, self._val_columns[rows])
+            s, found = self._val_positives.of(rows)
             z_x, z_s = self.base(x), self.base(torch.where(found[:, None], s, x))
             parts.append((z_x, self.projector(z_x), z_s, self.projector(z_s), found))
         z_x, p_x, z_s, p_s, found = (torch.cat(held) for held in zip(*parts, strict=True))
@@ -180,7 +183,7 @@ class ConstructTask:
 
 
 def set_standardisation(base: KnowledgeBase, r_train: NDArray[np.float32]) -> None:
-    """Write the mean and standard deviation of r over train targets into the base's buffers.
+    """Write the mean and standard deviation of `r_train` [N, R] into the base's buffers.
 
     A dimension that never varies keeps a spread of 1, so it becomes 0 and is not divided by 0.
     """
@@ -190,37 +193,3 @@ def set_standardisation(base: KnowledgeBase, r_train: NDArray[np.float32]) -> No
     with torch.no_grad():
         base.r_mean.copy_(torch.from_numpy(mean))
         base.r_std.copy_(torch.from_numpy(std))
-
-
-def positive_shares(feed: Feed) -> dict[str, float]:
-    """What the contrastive loss is given: shares of the samples of `feed`.
-
-    "identical": the best neighbour equals x_t in every field, so the contrast is trivially
-    satisfied; "without": there is no neighbour, so the sample is left out.
-    """
-    identical = without = 0
-    for rows in feed.chunks(EVALUATION_ROWS):
-        s, found = feed.positives(rows)
-        same = (s == feed.batch(rows).x).all(1)
-        identical += int((same & found).sum())
-        without += int((~found).sum())
-    return {"identical": identical / len(feed), "without": without / len(feed)}
-
-
-def _columns(
-    counts: Int[Tensor, "B"],
-    positive: Literal["top", "random"],
-    generator: torch.Generator | None = None,
-) -> Int[Tensor, "B"]:
-    """The rank of s_t among each row's neighbours; 0 where there are none.
-
-    Without a generator, torch's global one is drawn from: the loop saves and restores its state.
-    """
-    if positive == "top":
-        return torch.zeros_like(counts)
-    if generator is None:
-        u = torch.rand(counts.shape, device=counts.device)
-    else:  # on the CPU, so that every device validates on the same positives
-        u = torch.rand(counts.shape, generator=generator).to(counts.device)
-    # float32 can round a draw just below 1 times a count up to the count itself.
-    return torch.minimum((u * counts).long(), (counts - 1).clamp(min=0))

@@ -16,7 +16,8 @@ from rokkit.data.schema import Schema
 from rokkit.errors import ConfigError
 from rokkit.knowledge.base import KnowledgeBase
 from rokkit.layers import FieldEmbedding, IdEmbedding, JoinedEmbedding
-from rokkit.models.base import Backbone, Penalised, check_batch
+from rokkit.models.base import Backbone, Penalised
+from rokkit.models.ctr import check_batch
 from rokkit.models.registry import build_config, init_std, model_entry
 
 Manner = Literal["instance", "feature", "both"]
@@ -93,7 +94,7 @@ class KnowledgeModel(nn.Module):
 
     def penalised(self, batch: Batch) -> Penalised:
         """As `forward`, and what training adds to the logits' cross-entropy."""
-        check_batch(batch, self.needs)
+        check_batch(batch, self.needs, penalised=True)
         return self.backbone.penalised(batch, self.embedding, self._z(batch))
 
     def _z(self, batch: Batch) -> Float[Tensor, "B R"] | None:

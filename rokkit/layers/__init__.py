@@ -1,5 +1,6 @@
 """What several models share."""
 
+from rokkit.layers.addressing import usage_variance
 from rokkit.layers.affine import Affine
 from rokkit.layers.attention import (
     ActivationUnit,
@@ -9,12 +10,39 @@ from rokkit.layers.attention import (
     masked_softmax,
 )
 from rokkit.layers.batch_norm import BatchNorm
+from rokkit.layers.bipartite import id_nodes, to_ids, to_samples
 from rokkit.layers.dice import Dice
 from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding
-from rokkit.layers.interaction import pair_count, pairwise_products
+from rokkit.layers.interaction import (
+    FactorisationMachine,
+    pair_count,
+    pairwise_products,
+    pairwise_sum,
+)
+from rokkit.layers.memory import MemoryState, UserMemory
 from rokkit.layers.mlp import MLP, hidden_layers
+from rokkit.layers.periodic import MemoryReader, PeriodicMemory, slot_covariance
+from rokkit.layers.propagation import PropagationLayer
+from rokkit.layers.recurrent import AUGRU, NextBehaviour, StateActivationUnit, StateAttention
+from rokkit.layers.search import (
+    MatchSearch,
+    ProductSearch,
+    QueryAttention,
+    best_behaviours,
+    inverse_frequencies,
+    match_scores,
+    newest_behaviours,
+)
+from rokkit.layers.selection import (
+    FieldSelector,
+    drawn,
+    information_gain,
+    log_likelihood,
+    reinforce,
+)
 
 __all__ = [
+    "AUGRU",
     "MLP",
     "ActivationUnit",
     "Affine",
@@ -22,12 +50,39 @@ __all__ = [
     "BehaviourAttention",
     "BilinearUnit",
     "Dice",
+    "FactorisationMachine",
     "FieldEmbedding",
+    "FieldSelector",
     "IdEmbedding",
     "JoinedEmbedding",
+    "MatchSearch",
+    "MemoryReader",
+    "MemoryState",
     "NeighbourAttention",
+    "NextBehaviour",
+    "PeriodicMemory",
+    "ProductSearch",
+    "PropagationLayer",
+    "QueryAttention",
+    "StateActivationUnit",
+    "StateAttention",
+    "UserMemory",
+    "best_behaviours",
+    "drawn",
     "hidden_layers",
+    "id_nodes",
+    "information_gain",
+    "inverse_frequencies",
+    "log_likelihood",
     "masked_softmax",
+    "match_scores",
+    "newest_behaviours",
     "pair_count",
     "pairwise_products",
+    "pairwise_sum",
+    "reinforce",
+    "slot_covariance",
+    "to_ids",
+    "to_samples",
+    "usage_variance",
 ]

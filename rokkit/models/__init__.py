@@ -1,20 +1,38 @@
 """One file per system of the paper, and the registry of them."""
 
-from rokkit.models import din, lr, mlp, rim  # noqa: F401  (registers them)
+from rokkit.models import (  # noqa: F401  (registers them)
+    deepfm,
+    dert,
+    dien,
+    din,
+    fate,
+    gbdt,
+    hpmn,
+    lr,
+    mimn,
+    mlp,
+    pet,
+    rim,
+    sim,
+    ubr,
+)
 from rokkit.models.base import (
     Backbone,
     BackboneConfig,
-    CTRModel,
     HeadConfig,
     Teacher,
-    parameter_counts,
 )
+from rokkit.models.ctr import CTRModel, parameter_counts
 from rokkit.models.registry import (
     MODELS,
+    build_config,
     create_model,
+    is_estimator,
+    list_estimators,
     list_models,
     model_entry,
     register_backbone,
+    register_estimator,
     register_teacher,
 )
 
@@ -25,10 +43,14 @@ __all__ = [
     "CTRModel",
     "HeadConfig",
     "Teacher",
+    "build_config",
     "create_model",
+    "is_estimator",
+    "list_estimators",
     "list_models",
     "model_entry",
     "parameter_counts",
     "register_backbone",
+    "register_estimator",
     "register_teacher",
 ]

@@ -1,4 +1,4 @@
-"""What a backbone is, and a model made of a backbone and an id table.
+"""What a backbone is, and what a teacher has besides.
 
 Symbols: B batch; F fields; d width of an id's embedding; P width of φ, the backbone's own
 representation of a sample; E width of what joins the head's input.
@@ -6,7 +6,7 @@ representation of a sample; E width of what joins the head's input.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from rokkit.config import require
 from rokkit.data.batch import Batch
 from rokkit.data.schema import Schema
-from rokkit.errors import ConfigError
-from rokkit.layers import MLP, FieldEmbedding, IdEmbedding
+from rokkit.layers import MLP, IdEmbedding
 
 Penalised = tuple[Float[Tensor, "B"], Float[Tensor, ""] | None]
 
@@ -60,7 +59,7 @@ class Backbone(nn.Module):
     `representation_dim` and `representation_blocks` too.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()  # of {"history", "neighbours"}: what it reads
+    needs: frozenset[str] = frozenset()  # optional parts of a Batch that it reads, whatever is set
 
     def __init__(self, schema: Schema, config: Any, extra_dim: int = 0) -> None:
         """`extra_dim` is E: the width of `extra` in `forward`, 0 for none."""
@@ -69,6 +68,12 @@ class Backbone(nn.Module):
         self.schema = schema
         self.config = config
         self.extra_dim = extra_dim
+        self.needs = self.needs_of(config)
+
+    @classmethod
+    def needs_of(cls, config: Any) -> frozenset[str]:
+        """What a model with these settings reads: `needs`, and more where a setting asks for it."""
+        return cls.needs
 
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B P"]:
         """φ(x): what the backbone makes of a sample before its head (§4.4)."""
@@ -109,51 +114,6 @@ class Teacher(Protocol):
         ...
 
 
-class CTRModel(nn.Module):
-    """A backbone and its id table."""
-
-    def __init__(self, embedding: FieldEmbedding, backbone: Backbone) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.backbone = backbone
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The parts of a Batch that the model reads besides x."""
-        return self.backbone.needs
-
-    def forward(self, batch: Batch) -> Float[Tensor, "B"]:
-        """Logits. ConfigError if the batch lacks what the model needs."""
-        check_batch(batch, self.needs)
-        logits: Tensor = self.backbone(batch, self.embedding)
-        return logits
-
-    def penalised(self, batch: Batch) -> Penalised:
-        """As `forward`, and what training adds to the logits' cross-entropy."""
-        check_batch(batch, self.needs)
-        return self.backbone.penalised(batch, self.embedding)
-
-    def aggregate(self, batch: Batch) -> Float[Tensor, "B R"]:
-        """r, what a teacher makes of the neighbours; ConfigError if the model is no teacher."""
-        check_batch(batch, self.needs)
-        if not isinstance(self.backbone, Teacher):
-            raise ConfigError(
-                f"{type(self.backbone).__name__} aggregates no neighbours, so it cannot teach; "
-                "take a teacher such as rim."
-            )
-        return self.backbone.aggregate(batch, self.embedding)
-
-
-def check_batch(batch: Batch, needs: frozenset[str]) -> None:
-    """Raise ConfigError unless `batch` holds everything in `needs`."""
-    for need in sorted(needs):
-        if getattr(batch, need) is None:
-            raise ConfigError(
-                f"the batch has no {need}, and the model reads it; gather batches with "
-                "Feed(..., needs=model.needs)."
-            )
-
-
 def flat(embedded: Float[Tensor, "B M d"]) -> Float[Tensor, "B P"]:
     """The embeddings of a row side by side."""
     return embedded.flatten(1)
@@ -162,11 +122,3 @@ def flat(embedded: Float[Tensor, "B M d"]) -> Float[Tensor, "B P"]:
 def join(*parts: Float[Tensor, "B _"] | None) -> Float[Tensor, "B P"]:
     """a ⊕ b ⊕ …, leaving out what is None."""
     return torch.cat([part for part in parts if part is not None], dim=1)
-
-
-def parameter_counts(model: nn.Module) -> dict[str, int]:
-    """Numbers of parameters: in id tables ("table"), elsewhere ("dense"), and in "total"."""
-    tables = [m.weight for m in model.modules() if isinstance(m, FieldEmbedding)]
-    table = sum(weight.numel() for weight in tables)
-    total = sum(p.numel() for p in model.parameters())
-    return {"table": table, "dense": total - table, "total": total}

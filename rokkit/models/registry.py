@@ -8,12 +8,14 @@ from rokkit.config import build
 from rokkit.data.schema import Schema
 from rokkit.errors import ConfigError
 from rokkit.layers import FieldEmbedding
-from rokkit.models.base import Backbone, BackboneConfig, CTRModel
+from rokkit.models.base import Backbone, BackboneConfig
+from rokkit.models.ctr import CTRModel
 from rokkit.registry import Entry, Registry
 
 B = TypeVar("B")  # unbound: a class that is no Backbone is refused with a ConfigError
 
 MODELS: Registry[type[Backbone]] = Registry("model")
+ESTIMATORS: Registry[Any] = Registry("estimator")
 TEACHER_PARTS = ("aggregate", "representation_dim", "representation_blocks")
 
 
@@ -35,14 +37,36 @@ def register_teacher(
     return _register(name, config, {"family": family, "paper": paper, "teacher": True})
 
 
+def register_estimator(
+    name: str, *, config: type[Any], family: str = "other", paper: str = ""
+) -> Callable[[type[B]], type[B]]:
+    """The same for a system that is no network: made of its config, with `fit` and `predict`."""
+    return ESTIMATORS.register(
+        name, {"family": family, "paper": paper, "teacher": False, "config": config}
+    )
+
+
 def list_models(pattern: str = "*") -> list[str]:
-    """Sorted names that match a shell pattern."""
+    """Sorted names of backbones and teachers that match a shell pattern."""
     return MODELS.names(pattern)
 
 
-def model_entry(name: str) -> Entry[type[Backbone]]:
-    """The class under `name` and its meta: "config", "family", "paper", "teacher"."""
-    return MODELS.entry(name)
+def list_estimators(pattern: str = "*") -> list[str]:
+    """Sorted names of the systems that are no networks."""
+    return ESTIMATORS.names(pattern)
+
+
+def model_entry(name: str) -> Entry[Any]:
+    """The class under `name` and its meta: "config", "family", "paper", "teacher".
+
+    Of a backbone, a teacher or an estimator.
+    """
+    return ESTIMATORS.entry(name) if is_estimator(name) else MODELS.entry(name)
+
+
+def is_estimator(name: str) -> bool:
+    """Whether `name` is a system that is no network."""
+    return name in ESTIMATORS.names()
 
 
 def create_model(name: str, schema: Schema, **config: Any) -> CTRModel:
@@ -51,6 +75,11 @@ def create_model(name: str, schema: Schema, **config: Any) -> CTRModel:
     Raises ConfigError, with the nearest name, for an unknown model or setting, and for a value of
     the wrong type or outside its range.
     """
+    if is_estimator(name):
+        raise ConfigError(
+            f"{name!r} is no network: it has no embedding layer and is not trained by steps. "
+            f"Take one of {', '.join(list_models())}, or run it as a system."
+        )
     ready = build_config(name, config)
     embedding = FieldEmbedding(schema.n_ids, ready.embed_dim, init_std(ready))
     return CTRModel(embedding, model_entry(name).target(schema, ready))

@@ -96,6 +96,14 @@ class RIM(Backbone):
         """r = r_f ‖ r_l; zero for a row without neighbours."""
         return self._aggregate(batch, embedding, flat(embedding(batch.x)))
 
+    def attention_weights(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B K"]:
+        """a: the weight of each neighbour in r; all 0 for a row without neighbours."""
+        assert batch.neighbours is not None
+        assert batch.neighbour_mask is not None
+        s = embedding(batch.neighbours).flatten(2)
+        weights: Tensor = self.attention(flat(embedding(batch.x)), s, batch.neighbour_mask)
+        return weights
+
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B R"]:
         """φ = r ("RIM's aggregated representations", §4.4)."""
         return self.aggregate(batch, embedding)

@@ -1,6 +1,29 @@
-"""Retrieval: the exact BM25 index and the stored neighbour tables."""
+"""Retrieval: the exact BM25 index, dense indexes and the stored neighbour tables."""
 
+from rokkit.retrieval.approximate import GraphConfig, VectorGraph
 from rokkit.retrieval.bm25 import BM25Index
-from rokkit.retrieval.neighbours import Neighbours, neighbour_meta, neighbours, open_index
+from rokkit.retrieval.dense import DenseIndex
+from rokkit.retrieval.dense_neighbours import DenseRetriever, recall
+from rokkit.retrieval.neighbours import (
+    Neighbours,
+    neighbour_meta,
+    neighbours,
+    open_index,
+    pool_neighbour_meta,
+    pool_neighbours,
+)
 
-__all__ = ["BM25Index", "Neighbours", "neighbour_meta", "neighbours", "open_index"]
+__all__ = [
+    "BM25Index",
+    "DenseIndex",
+    "DenseRetriever",
+    "GraphConfig",
+    "Neighbours",
+    "VectorGraph",
+    "neighbour_meta",
+    "neighbours",
+    "open_index",
+    "pool_neighbour_meta",
+    "pool_neighbours",
+    "recall",
+]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rokkit.config import require
 from rokkit.data.samples import PARTS, Samples
-from rokkit.errors import ArtefactError, ConfigError, unknown_name
+from rokkit.errors import ArtefactError, ConfigError, DataError, unknown_name
 from rokkit.files import folder_aside, load_array, read_json, save_array, write_json
 from rokkit.paths import shown
 from rokkit.retrieval.bm25 import FORMAT, BM25Index, Progress, check_k
@@ -27,6 +27,12 @@ class Neighbours:
 
     ids: NDArray[np.int32]  # [N, K] rows of the pool; -1 where fewer than K rows match
     scores: NDArray[np.float32]  # [N, K]; 0 there
+
+    def followed_by(self, other: "Neighbours") -> "Neighbours":
+        """Those of these samples and then those of `other`, of the same K; copies in memory."""
+        return Neighbours(
+            np.concatenate([self.ids, other.ids]), np.concatenate([self.scores, other.scores])
+        )
 
 
 def neighbours(
@@ -49,14 +55,26 @@ def neighbours(
     Raises ConfigError for a part or field that does not exist and for a `k` outside 1..pool rows,
     and ArtefactError for stored files that are damaged.
     """
-    columns = _check(samples, part, k, fields)
-    table = _table_folder(samples, part, k, columns)
-    if not table.is_dir():
-        table.parent.mkdir(exist_ok=True)
-        with FileLock(table.parent / f".{table.name}.lock"):
-            if not table.is_dir():  # while this process waited, another may have been at work
-                _write_table(samples, part, k, columns, table, progress)
-    return _read_table(table, (len(samples.part(part)), k))
+    return _stored(_Table(samples, part, k, _check(samples, part, k, fields)), progress)
+
+
+def pool_neighbours(
+    samples: Samples,
+    rows: NDArray[np.int64],
+    k: int,
+    fields: tuple[str, ...] | None = None,
+    progress: Progress | None = None,
+) -> Neighbours:
+    """The `k` nearest pool rows of the pool's own `rows` [P], each of them left out of its answer.
+
+    No more than the row itself is left out: one that equals it in every field is a neighbour, as it
+    is of a target that repeats it, and so is a later one. The weights are those of the whole pool.
+    The table is kept as by `neighbours`, under a name made of the rows too.
+
+    Raises ConfigError for a field that does not exist and for a `k` outside 1..pool rows - 1,
+    DataError for rows that the pool does not have, and ArtefactError for damaged files.
+    """
+    return _stored(_pool_table(samples, rows, k, fields), progress)
 
 
 def neighbour_meta(
@@ -69,11 +87,14 @@ def neighbour_meta(
 
     Raises ArtefactError if `neighbours` has not been called for it.
     """
-    meta = read_json(
-        _table_folder(samples, part, k, _check(samples, part, k, fields)) / "meta.json"
-    )
-    found: dict[str, Any] = meta
-    return found
+    return _Table(samples, part, k, _check(samples, part, k, fields)).meta()
+
+
+def pool_neighbour_meta(
+    samples: Samples, rows: NDArray[np.int64], k: int, fields: tuple[str, ...] | None = None
+) -> dict[str, Any]:
+    """The same of a table of `pool_neighbours`, whose part is "pool"."""
+    return _pool_table(samples, rows, k, fields).meta()
 
 
 def open_index(samples: Samples, fields: tuple[str, ...] | None = None) -> BM25Index:
@@ -82,6 +103,63 @@ def open_index(samples: Samples, fields: tuple[str, ...] | None = None) -> BM25I
     Raises ConfigError for a field that does not exist and ArtefactError for damaged files.
     """
     return _index(samples, _field_columns(samples, fields))
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table of neighbours, stored or not."""
+
+    samples: Samples
+    part: str
+    k: int
+    columns: tuple[int, ...]
+    rows: NDArray[np.int64] | None = None  # of the part; None: all of them
+
+    def __len__(self) -> int:
+        return len(self.samples.part(self.part)) if self.rows is None else len(self.rows)
+
+    @property
+    def queries(self) -> NDArray[np.int32]:
+        """The rows that are searched for."""
+        x = self.samples.part(self.part).x
+        return x if self.rows is None else x[self.rows]
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        held: dict[str, Any] = {"part": self.part, "k": int(self.k), "columns": self.columns}
+        if self.rows is not None:
+            held["rows"] = hashlib.sha256(self.rows.tobytes()).hexdigest()
+        # The samples' folder stands for their fingerprint, so the key does not hold it.
+        return self.samples.folder / "neighbours" / f"{self.part}-k{self.k}-{_key(**held)}"
+
+    def meta(self) -> dict[str, Any]:
+        """`meta.json`; ArtefactError if the table is not stored."""
+        found: dict[str, Any] = read_json(self.folder / "meta.json")
+        return found
+
+
+def _pool_table(
+    samples: Samples, rows: NDArray[np.int64], k: int, fields: tuple[str, ...] | None
+) -> _Table:
+    pool = len(samples.pool)
+    check_k(k, pool)
+    require(k < pool, "k", k, f"at most {pool - 1}, the pool's rows but for the one searched for")
+    rows = np.ascontiguousarray(rows, np.int64)
+    if rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < pool):
+        raise DataError(f"rows are {rows}; expected numbers of the pool's {pool} rows.")
+    return _Table(samples, "pool", k, _field_columns(samples, fields), rows)
+
+
+def _stored(table: _Table, progress: Progress | None) -> Neighbours:
+    """The table, searched for first if it is not stored yet."""
+    folder = table.folder
+    if not folder.is_dir():
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if not folder.is_dir():  # while this process waited, another may have been at work
+                _write_table(table, folder, progress)
+    return _read_table(folder, (len(table), table.k))
 
 
 def _check(samples: Samples, part: str, k: int, fields: tuple[str, ...] | None) -> tuple[int, ...]:
@@ -104,12 +182,6 @@ def _key(**parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _table_folder(samples: Samples, part: str, k: int, columns: tuple[int, ...]) -> Path:
-    # The samples' folder stands for their fingerprint, so the key does not hold it.
-    key = _key(part=part, k=int(k), columns=columns)
-    return samples.folder / "neighbours" / f"{part}-k{k}-{key}"
-
-
 def _index(samples: Samples, columns: tuple[int, ...]) -> BM25Index:
     folder = samples.folder / "index" / f"bm25-{_key(columns=columns)}"
     if not folder.is_dir():
@@ -126,23 +198,19 @@ def _index(samples: Samples, columns: tuple[int, ...]) -> BM25Index:
     return index
 
 
-def _write_table(
-    samples: Samples,
-    part: str,
-    k: int,
-    columns: tuple[int, ...],
-    folder: Path,
-    progress: Progress | None,
-) -> None:
-    index = _index(samples, columns)
-    q = samples.part(part).x
+def _write_table(table: _Table, folder: Path, progress: Progress | None) -> None:
+    samples, rows = table.samples, table.rows
+    index, q = _index(samples, table.columns), table.queries
     begun = time.perf_counter()
-    ids, scores, touched = index.search_with_effort(q, k, progress=progress)
+    one_more = table.k + (rows is not None)  # the row itself, mostly
+    ids, scores, touched = index.search_with_effort(q, one_more, progress=progress)
+    if rows is not None:
+        ids, scores = _without_itself(ids, scores, rows)
     meta = {
         "format": FORMAT,
-        "part": part,
-        "k": int(k),
-        "fields": [samples.schema.fields[c].name for c in columns],
+        "part": table.part,
+        "k": int(table.k),
+        "fields": [samples.schema.fields[c].name for c in table.columns],
         "queries": len(q),
         "pool_rows": index.n_rows,
         "build_seconds": index.build_seconds,
@@ -153,6 +221,14 @@ def _write_table(
         save_array(draft / "ids.npy", ids)
         save_array(draft / "scores.npy", scores)
         write_json(draft / "meta.json", meta)
+
+
+def _without_itself(
+    ids: NDArray[np.int32], scores: NDArray[np.float32], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Each answer [P, k + 1] without `rows`, or without its last where k equal rows lie earlier."""
+    kept = np.argsort(ids == rows[:, None], axis=1, kind="stable")[:, :-1]
+    return np.take_along_axis(ids, kept, 1), np.take_along_axis(scores, kept, 1)
 
 
 def _read_table(folder: Path, shape: tuple[int, int]) -> Neighbours:

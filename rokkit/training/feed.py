@@ -13,10 +13,11 @@ from torch import Tensor
 from rokkit.config import require
 from rokkit.data.batch import Batch
 from rokkit.data.samples import Samples
+from rokkit.data.sampling import stream
 from rokkit.errors import ConfigError, DataError, unknown_name
 from rokkit.retrieval.neighbours import Neighbours
 
-NEEDS = frozenset({"history", "neighbours"})
+NEEDS = frozenset({"history", "history_negatives", "neighbours"})
 
 
 class Feed:
@@ -32,6 +33,10 @@ class Feed:
     batches and parts. It is not trimmed batch by batch: among hundreds of users one nearly always
     fills it, finding out would stall a GPU, and a sample's result would come to depend, in its
     last bits, on the batch it is in.
+
+    `history_negatives` are drawn once per stored behaviour, uniformly over `samples.item_tuples`,
+    from a stream of their own: all parts, runs and seeds see the same ones. As with the negatives
+    of the samples (RIM, `hori_split.py`) nothing checks that one differs from its positive.
     """
 
     def __init__(
@@ -42,14 +47,20 @@ class Feed:
         needs: Set[str],
         neighbours: Neighbours | None = None,
         history_length: int = 50,
+        pool_rows: NDArray[np.int64] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """`needs` names what a batch gathers besides x and y (a model's `needs`).
 
         Neighbours may be given without being needed by batches; `positives` reads them then.
 
-        Raises ConfigError for an unknown need, needed neighbours that are not given, or a
-        history_length below 1, and DataError for neighbours of another part.
+        `pool_rows` [P] follow the part's own samples: the feed has N + P, and so do `neighbours`.
+        x and y are then copies. Histories are refused: they are made of the pool and would hold
+        the row itself.
+
+        Raises ConfigError for an unknown need, needed neighbours that are not given, histories of
+        pool rows or a history_length below 1, and DataError for neighbours of another part or rows
+        that the pool does not have.
         """
         for need in needs:
             if need not in NEEDS:
@@ -66,12 +77,19 @@ class Feed:
         self.needs = frozenset(needs)
         self.device = torch.device(device)
         self.part = part
-        self.labels: NDArray[np.int8] = np.asarray(held.y)  # [N], for metrics
-        self.users: NDArray[np.int64] = samples.user_index(held.x)  # [N], for gAUC
-        self._x = _resident(held.x, self.device)
-        self._y = _resident(held.y, self.device).float()
-        if "history" in self.needs:
+        x, y = held.x, held.y
+        if pool_rows is not None:
+            self._check_pool_rows(pool_rows, len(samples.pool))
+            x = np.concatenate([x, samples.pool.x[pool_rows]])
+            y = np.concatenate([y, samples.pool.y[pool_rows]])
+        self.labels: NDArray[np.int8] = np.asarray(y)  # [N], for metrics
+        self.users: NDArray[np.int64] = samples.user_index(x)  # [N], for gAUC
+        self._x = _resident(x, self.device)
+        self._y = _resident(y, self.device).float()
+        if self.needs & {"history", "history_negatives"}:
             self._hold_history(samples, history_length)
+        if "history_negatives" in self.needs:
+            self._hold_negatives(samples)
         if neighbours is not None:
             self._hold_neighbours(samples, neighbours)
 
@@ -86,15 +104,20 @@ class Feed:
     def batch(self, rows: Int[Tensor, "B"]) -> Batch:
         """The samples at `rows` (int64) of the part, with what `needs` names."""
         rows = rows.to(self.device)
-        history = neighbours = labels = mask = None
-        if "history" in self.needs:
-            history = self._gather_history(rows)
+        history = negatives = neighbours = labels = mask = None
+        if self.needs & {"history", "history_negatives"}:
+            at, held = self._places(rows)
+            if "history" in self.needs:
+                history = _gather(self._history_rows, at, held)
+            if "history_negatives" in self.needs:
+                negatives = _gather(self._item_tuples, self._negatives[at], held)
         if "neighbours" in self.needs:
             neighbours, labels, mask = self._gather_neighbours(self._neighbours[rows])
         return Batch(
             x=self._x.index_select(0, rows),
             y=self._y.index_select(0, rows),
             history=history,
+            history_negatives=negatives,
             neighbours=neighbours,
             neighbour_labels=labels,
             neighbour_mask=mask,
@@ -105,11 +128,11 @@ class Feed:
     ) -> tuple[Int[Tensor, "B F"], Bool[Tensor, "B"]]:
         """(s_t, found): one neighbour of each row, by its rank, without gathering the others.
 
-        Rows with no neighbour of that rank get zeros and False.
+        Rows with no neighbour of that rank, or of rank -1, get zeros and False.
         """
-        rows = rows.to(self.device)
-        ids = self._neighbours[rows, columns]
-        found = ids >= 0
+        rows, ranks = rows.to(self.device), torch.as_tensor(columns, device=self.device)
+        ids = self._neighbours[rows, ranks.clamp(min=0)]
+        found = (ids >= 0) & (ranks >= 0)
         s = self._pool_x.index_select(0, ids.clamp(min=0)) * found[:, None]
         return s, found
 
@@ -117,10 +140,29 @@ class Feed:
         """How many neighbours each row has; they come before the padding."""
         return (self._neighbours[rows.to(self.device)] >= 0).sum(1)
 
+    def agreeing(self, rows: Int[Tensor, "B"]) -> Bool[Tensor, "B K"]:
+        """Which neighbours of each row have the row's own label; False for padding."""
+        rows = rows.to(self.device)
+        ids = self._neighbours[rows]
+        labels = self._pool_y.index_select(0, ids.clamp(min=0).flatten()).view(ids.shape)
+        return (labels == self._y.index_select(0, rows)[:, None]) & (ids >= 0)
+
     @property
     def has_neighbours(self) -> bool:
         """True if neighbours were given."""
         return hasattr(self, "_neighbours")
+
+    def _check_pool_rows(self, rows: NDArray[np.int64], pool: int) -> None:
+        if self.needs - {"neighbours"}:
+            raise ConfigError(
+                f"feed of {self.part!r}: the model reads {', '.join(sorted(self.needs))} and rows "
+                "of the pool are to join, whose histories would hold the rows themselves. Take a "
+                "model that reads neighbours alone, or no pool rows."
+            )
+        if rows.size and not 0 <= rows.min() <= rows.max() < pool:
+            raise DataError(
+                f"pool_rows go from {rows.min()} to {rows.max()}; the pool has {pool} rows."
+            )
 
     def _hold_history(self, samples: Samples, length: int) -> None:
         offsets = np.asarray(samples.history.offsets)
@@ -137,12 +179,19 @@ class Feed:
         self._user = _resident(self.users, self.device)
         self._steps = torch.arange(min(length, max(1, longest)), device=self.device)
 
-    def _gather_history(self, rows: Int[Tensor, "B"]) -> Int[Tensor, "B T C"]:
+    def _hold_negatives(self, samples: Samples) -> None:
+        tuples = np.asarray(samples.item_tuples)
+        generator = stream(0, "history negatives")
+        # Places among the tuples, not tuples: one number per behaviour.
+        drawn = generator.integers(0, len(tuples), len(self._history_rows), dtype=np.int32)
+        self._item_tuples = _resident(tuples, self.device)
+        self._negatives = _resident(drawn, self.device)
+
+    def _places(self, rows: Int[Tensor, "B"]) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+        """Where each behaviour of each row is stored, and which of them are no padding."""
         user = self._user[rows]
-        held = self._steps < self._history_kept[user][:, None]  # [B, T]
-        at = (self._history_first[user][:, None] + self._steps) * held
-        found = self._history_rows.index_select(0, at.flatten()).view(*at.shape, -1)
-        return found * held[..., None]
+        held = self._steps < self._history_kept[user][:, None]
+        return (self._history_first[user][:, None] + self._steps) * held, held
 
     def _hold_neighbours(self, samples: Samples, neighbours: Neighbours) -> None:
         n, pool = len(self), len(samples.pool)
@@ -169,6 +218,13 @@ class Feed:
         x = self._pool_x.index_select(0, at).view(*ids.shape, -1) * mask[..., None]
         labels = self._pool_y.index_select(0, at).view(ids.shape).int() * mask
         return x, labels, mask
+
+
+def _gather(
+    table: Int[Tensor, "M C"], at: Int[Tensor, "B T"], held: Bool[Tensor, "B T"]
+) -> Int[Tensor, "B T C"]:
+    """Rows of the table, zeros where nothing is held."""
+    return table.index_select(0, at.flatten()).view(*at.shape, -1) * held[..., None]
 
 
 def _resident(array: NDArray[Any], device: torch.device) -> Tensor:

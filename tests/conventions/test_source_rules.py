@@ -14,8 +14,9 @@ MODELS = sorted((PACKAGE / "models").glob("*.py"))
 MAY_PRINT = {"cli.py", "nbfmt.py", "notebook.py", "progress.py"}
 # They hand **config to build_config, which refuses what a model does not know.
 CHECKED_CONFIG = {"models/registry.py create_model", "knowledge/use.py with_knowledge"}
-LINES = {"rim.py": 160, "base.py": 160}  # of a file of rokkit/models; else:
-MODEL_LINES = 120
+# Lines of a file of rokkit/models. GBDT brings its own training, for it has no loop of ours.
+LINES = {"rim.py": 160, "base.py": 160, "gbdt.py": 160}
+MODEL_LINES = 120  # of the others
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -80,7 +80,7 @@ def test_the_error_names_run_cause_place_and_remedy(loose: RunSpec) -> None:
     assert failure.error == "RuntimeError: a wire came off"  # one line
     file, _, rest = failure.where.partition(":")
     assert file.endswith("rokkit/models/base.py")  # the innermost frame of rokkit's own
-    assert rest.endswith("(forward)")
+    assert rest.endswith("(penalised)")
     assert failure.remedy.startswith(f"See {folder}/traceback.txt; running again resumes")
     text = str(error)
     assert text.startswith("1 run failed:\n  loose-s0 (")

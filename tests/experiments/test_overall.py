@@ -57,6 +57,12 @@ def made(*, low: float, high: float, difference: float, **how: Any) -> Compariso
     return Comparison(difference=difference, low=low, high=high, **values | how)
 
 
+def test_a_base_no_better_than_chance_leaves_the_improvement_blank(make: Make) -> None:
+    table = overall_table([make("MLP", 0, auc=0.49), make("LR", 0, auc=0.6)], "MLP")
+    assert table.frame["Rel. Impr. %"].isna().all()
+    assert table.frame["AUC"].tolist()[:2] == [0.49, 0.6]
+
+
 def test_means_spreads_and_improvement_by_hand(make: Make) -> None:
     """Kills: sd with ddof 0, Eq. 9 without the .5, the plain ratio."""
     reports = [
@@ -322,6 +328,15 @@ def test_imitation_is_the_mean_over_the_bases(make: Make) -> None:
         "(0: none). Mean over 2 knowledge bases.",
     )
     assert reading({}, [one]).lines[0].endswith("Mean over 1 knowledge base.")
+    split = [make("MLP", 2, **parts, r2_warm=0.5, r2_cold=cold) for cold in (-0.1, 0.2)]
+    assert reading({}, split).lines == (
+        "Imitation on test samples: R² 0.40 (features 0.60, labels 0.20; items among the train "
+        "targets 0.50, others 0.05); collapse level 0.10 (0: none). Mean over 2 knowledge bases.",
+    )
+    # One that was measured before there was such a split, or has no cold item: nothing is said.
+    warm = make("MLP", 3, **parts, r2_warm=0.5)
+    for without in (one, warm):
+        assert "(features 0.60, labels 0.20); coll" in reading({}, [split[0], without]).lines[0]
     assert reading({}).lines == ()
 
 

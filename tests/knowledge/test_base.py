@@ -83,6 +83,11 @@ def test_an_embedding_of_one_cannot_be_shared():
         ("dim", 0),
         ("hidden", ()),
         ("hidden", (4, 0)),
+        ("encoder", "cnn"),
+        ("layers", 0),
+        ("heads", 0),
+        ("width", 0),
+        ("width", 30),
         ("dropout", 1.0),
         ("init_std", 0.0),
         ("standardise", "yes"),
@@ -91,6 +96,30 @@ def test_an_embedding_of_one_cannot_be_shared():
 def test_settings_out_of_range_are_refused_by_name(setting, value):
     with pytest.raises(ConfigError, match=setting):
         build(KnowledgeBaseConfig, {setting: value}, where="base")
+
+
+def test_a_width_that_heads_cannot_share_says_so():
+    with pytest.raises(ConfigError, match="width is 30; expected a multiple of heads, which is 4"):
+        KnowledgeBaseConfig(encoder="transformer", width=30)
+
+
+def test_settings_of_the_other_encoder_are_known_to_be_out_of_use():
+    assert KnowledgeBaseConfig().unused == {"layers", "heads", "width"}
+    assert KnowledgeBaseConfig(encoder="transformer").unused == {"hidden", "batch_norm"}
+
+
+@pytest.mark.parametrize("encoder", ["mlp", "transformer"])
+def test_what_is_called_out_of_use_is(tiny, encoder):
+    """Else two bases that differ would share one key."""
+    other = {"hidden": (9, 9), "batch_norm": False, "layers": 3, "heads": 3, "width": 9}
+    config = KnowledgeBaseConfig(encoder=encoder)
+    changed = {name: other[name] for name in config.unused}
+    found = []
+    for settings in ({}, changed):
+        torch.manual_seed(0)
+        base = KnowledgeBase(tiny.schema, KnowledgeBaseConfig(encoder=encoder, **settings), 6)
+        found.append({name: value.tolist() for name, value in base.state_dict().items()})
+    assert found[0] == found[1]
 
 
 def test_an_r_of_no_width_is_refused(tiny):

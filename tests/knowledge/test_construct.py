@@ -1,7 +1,5 @@
 """Construction: what is imitated, what is contrasted, and what the loop makes of it."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,12 +10,11 @@ from rokkit.knowledge.base import KnowledgeBase, KnowledgeBaseConfig, Projector
 from rokkit.knowledge.construct import (
     ConstructConfig,
     ConstructTask,
-    positive_shares,
+    draw_pool_rows,
     set_standardisation,
-    teacher_representations,
 )
 from rokkit.knowledge.losses import construction_loss, imitation_loss
-from rokkit.models.base import CTRModel
+from rokkit.knowledge.positives import Positives
 from rokkit.retrieval.neighbours import Neighbours
 from rokkit.training import Feed, TrainConfig, fit, seed_everything
 
@@ -31,25 +28,47 @@ def learnable(x):
     return table[x[:, 1] - 13].astype(np.float32)
 
 
-def task_of(alpha=0.1, positive="top", standardise=True, rows=400, dropout=0.0, samples=None):
+ENCODERS = {
+    "mlp": {"hidden": (32,), "batch_norm": True},
+    "transformer": {"encoder": "transformer", "layers": 1, "heads": 2, "width": 16},
+}
+
+
+def task_of(
+    alpha=0.1,
+    positive="top",
+    standardise=True,
+    rows=400,
+    dropout=0.0,
+    samples=None,
+    encoder="mlp",
+    pool_rows=None,
+):
     samples = samples or made_samples(rows, pool=300)
-    feeds = {
-        part: Feed(samples, part, needs=frozenset(), neighbours=made_neighbours(samples, part))
-        for part in ("train", "val")
-    }
+    feeds, attention = {}, {}
+    for part in ("train", "val"):
+        table, more = made_neighbours(samples, part), None
+        if part == "train" and pool_rows is not None:
+            more = pool_rows
+            table = table.followed_by(Neighbours(table.ids[: len(more)], table.scores[: len(more)]))
+        feeds[part] = Feed(samples, part, needs=frozenset(), neighbours=table, pool_rows=more)
+        attention[part] = np.random.default_rng(6).random(table.ids.shape, dtype=np.float32)
     seed_everything(0)
     config = KnowledgeBaseConfig(
-        dim=8, hidden=(32,), batch_norm=True, dropout=dropout, standardise=standardise
+        dim=8, dropout=dropout, standardise=standardise, **ENCODERS[encoder]
     )
+    x = feeds["train"].batch(torch.arange(len(feeds["train"]))).x.numpy()
     return ConstructTask(
         KnowledgeBase(made_schema(), config, R),
         Projector(R),
         ConstructConfig(alpha=alpha, positive=positive),
         train=feeds["train"],
         val=feeds["val"],
-        r_train=learnable(samples.train.x),
+        r_train=learnable(x),
         r_val=learnable(samples.val.x),
         blocks=BLOCKS,
+        attention_train=attention["train"] if positive == "attn" else None,
+        attention_val=attention["val"] if positive == "attn" else None,
     )
 
 
@@ -65,10 +84,11 @@ def measured(task):
         return task.evaluate()
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("alpha", [0.0, 0.1])
-def test_what_can_be_learnt_is_learnt(alpha):
-    task = task_of(alpha)
-    assert abs(measured(task)["r2"]) < 0.2
+def test_what_can_be_learnt_is_learnt(alpha, encoder):
+    task = task_of(alpha, encoder=encoder)
+    assert measured(task)["r2"] < 0.2
     result = fit(task, 400, training(), seed=0)
     found = measured(task)
     assert found["r2"] > 0.9
@@ -109,22 +129,52 @@ def test_a_dimension_that_never_varies_is_not_divided_by_nothing():
     assert torch.isfinite(base.standardised(torch.from_numpy(r))).all()
 
 
-def test_the_loss_is_eq_8_of_two_passes():
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("positive", ["top", "attn", "same_label"])
+def test_the_loss_is_eq_8_of_two_passes(positive, encoder):
     """x first, then s, each with its own BatchNorm statistics, the positives by rank."""
-    task = task_of(0.3)
+    task = task_of(0.3, positive, encoder=encoder)
     rows = torch.arange(20)
     task.module.train()
     found = task.loss(rows)
-    other = task_of(0.3)
+    other = task_of(0.3, positive, encoder=encoder)
     other.module.train()
     feed = other.train
-    x, (s, mask) = feed.batch(rows).x, feed.positives(rows)
+    x, (s, mask) = feed.batch(rows).x, feed.positives(rows, other.positives.ranks[rows])
+    assert 0 < mask.sum() < 20
     s[~mask] = x[~mask]
     z_x, z_s = other.base(x), other.base(s)
     r = other.base.standardised(torch.from_numpy(learnable(x.numpy())))
     p_x, p_s = other.projector(z_x), other.projector(z_s)
     expected = construction_loss(z_x, r, p_x, z_s, p_s, 0.3, mask=mask)
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("positive", ["top", "attn", "random", "same_label"])
+def test_no_gradient_goes_through_the_z_that_is_aimed_at(positive, encoder):
+    """With the aims written as constants, the gradients are the same."""
+    task, other = (task_of(1.0, positive, encoder=encoder) for _ in range(2))
+    rows = torch.arange(30)
+    for one in (task, other):
+        one.module.train()
+    torch.manual_seed(5)
+    task.loss(rows).backward()
+    torch.manual_seed(5)
+    s, mask = other.positives.of(rows)
+    x = other.train.batch(rows).x
+    s = torch.where(mask[:, None], s, x)
+    z_x, z_s = other.base(x), other.base(s)
+    p_x, p_s = other.projector(z_x), other.projector(z_s)
+    aim_s, aim_x = (torch.tensor(z.tolist()) for z in (z_s, z_x))
+    cosines = [
+        (p * a).sum(1) / (p.norm(dim=1) * a.norm(dim=1)) for p, a in ((p_x, aim_s), (p_s, aim_x))
+    ]
+    (-0.5 * sum(cosines)[mask].mean()).backward()
+    expected = dict(other.module.named_parameters())
+    for name, parameter in task.module.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=1e-3, atol=1e-5)
+    assert task.base.f.weight.grad.any()
 
 
 def test_alpha_0_is_imitation_alone_and_leaves_h_and_the_neighbours_out():
@@ -169,33 +219,16 @@ def test_rows_without_a_neighbour_have_no_part_in_the_contrast():
     none = Neighbours(np.full((64, 2), -1, np.int32), np.zeros((64, 2), np.float32))
     task = task_of(1.0, samples=samples)
     task.train = Feed(samples, "train", needs=frozenset(), neighbours=none)
+    task.positives = Positives(task.train, "top")
     task.module.train()
     loss = task.loss(torch.arange(16))
     assert loss == 0
     assert torch.isfinite(loss)
 
 
-def test_random_positives_are_any_of_those_found_and_top_is_the_first():
-    """Row i has up to i % 5 neighbours; none of the padding may be drawn."""
-    task = task_of(0.5, positive="random")
-    rows = torch.arange(400)
-    counts = task.train.neighbour_counts(rows)
-    seen = {n: set() for n in range(5)}
-    original = task.train.positives
-
-    def spy(rows, columns):
-        for n, column in zip(counts.tolist(), columns.tolist(), strict=True):
-            seen[n].add(column)
-        return original(rows, columns)
-
-    task.train.positives = spy
-    for _ in range(20):
-        task.loss(rows)
-    assert seen == {0: {0}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {0, 1, 2, 3}}
-
-
-def test_validation_draws_nothing_and_repeats_itself():
-    task = task_of(0.5, positive="random")
+@pytest.mark.parametrize("positive", ["attn", "random", "same_label"])
+def test_validation_draws_nothing_and_repeats_itself(positive):
+    task = task_of(0.5, positive)
     before = torch.get_rng_state()
     assert measured(task) == measured(task)
     assert torch.equal(torch.get_rng_state(), before)
@@ -214,16 +247,17 @@ def test_validation_positives_do_not_depend_on_when_the_task_is_made():
     assert measured(again)["contrastive"] == expected
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("k", [1, 4, 7, 12])
-def test_resumed_construction_is_bit_equal(tmp_path, k):
+def test_resumed_construction_is_bit_equal(tmp_path, k, encoder):
     """Random positives and dropout draw from generators that a checkpoint has to bring back."""
     config = training(epochs=2, batch_size=50, checkpoint_every=1)
     outcomes = []
     for folder in (None, tmp_path):
-        task = task_of(0.3, "random", dropout=0.2)
+        task = task_of(0.3, "random", dropout=0.2, encoder=encoder)
         if folder:
             fit(task, 400, config, seed=4, folder=folder, stop_after_steps=k)
-            task = task_of(0.3, "random", dropout=0.2)
+            task = task_of(0.3, "random", dropout=0.2, encoder=encoder)
             torch.rand(5)
         result = fit(task, 400, config, seed=4, folder=folder)
         outcomes.append((result.history, task.module.state_dict()))
@@ -232,48 +266,65 @@ def test_resumed_construction_is_bit_equal(tmp_path, k):
         assert torch.equal(value, outcomes[1][1][name]), name
 
 
-def test_shares_of_positives():
-    """Of four rows: one equal to its neighbour, one without any, two with another row."""
-    samples = made_samples(64, pool=80)
-    x = samples.train.x[:4].copy()
-    x[0] = samples.pool.x[7]
-    train = dataclasses.replace(samples.train, x=x, y=samples.train.y[:4])
-    samples = dataclasses.replace(samples, train=train)
-    ids = np.array([[7], [-1], [8], [9]], np.int32)
-    samples.pool.x[8:10, 0] = 1 + (x[2:, 0]) % 12  # another user, so another row
-    feed = Feed(
-        samples, "train", needs=frozenset(), neighbours=Neighbours(ids, ids.astype(np.float32))
-    )
-    assert positive_shares(feed) == {"identical": 0.25, "without": 0.25}
+def test_rows_of_the_pool_are_imitated_beside_train_targets():
+    samples = made_samples(64, pool=300)
+    drawn = np.array([7, 8, 250])
+    task = task_of(0.0, samples=samples, pool_rows=drawn)
+    joined = np.concatenate([samples.train.x, samples.pool.x[drawn]])
+    r = learnable(joined).astype(np.float64)
+    assert task.base.r_mean.numpy() == pytest.approx(r.mean(0), rel=1e-5)
+    assert task.base.r_std.numpy() == pytest.approx(r.std(0), rel=1e-5)
+    task.module.train()
+    task.loss(torch.arange(64, 67)).backward()
+    touched = set(torch.nonzero(task.base.f.weight.grad.abs().sum(1)).flatten().tolist())
+    assert touched == set(samples.pool.x[drawn].flatten().tolist())
+    with torch.no_grad():
+        task.module.eval()
+        z = task.base(torch.from_numpy(samples.pool.x[drawn]))
+        expected = imitation_loss(
+            z, task.base.standardised(torch.from_numpy(learnable(joined[64:])))
+        )
+        assert task.loss(torch.arange(64, 67)).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-class Teacher(CTRModel):
-    """r depends on the mode, so a teacher left in training mode is noticed."""
+def test_an_item_that_only_the_pool_holds_is_learnt_from_its_rows():
+    """What pool rows are for: r of a cold item is a guess without them."""
+    samples = made_samples(400, pool=300)
+    cold = (samples.train.x[:, 1] - 13) % 3 == 0
+    samples.train.x[cold, 1] += 1  # train targets keep two items of three
+    drawn = draw_pool_rows(300, 250, 0)
+    found = []
+    for pool_rows in (None, drawn):
+        task = task_of(0.0, samples=samples, pool_rows=pool_rows)
+        fit(task, len(task.train), training(), seed=0)
+        rows = torch.from_numpy(samples.val.x[(samples.val.x[:, 1] - 13) % 3 == 0])
+        with torch.no_grad():
+            r = task.base.standardised(torch.from_numpy(learnable(rows.numpy())))
+            missed = (task.base(rows) - r).square().sum()
+            found.append((1 - missed / (r - r.mean(0)).square().sum()).item())
+    assert found[0] < 0.3
+    assert found[1] > 0.8
 
-    def __init__(self):
-        torch.nn.Module.__init__(self)
-        self.drop = torch.nn.Dropout(0.5)
 
-    def aggregate(self, batch):
-        return self.drop(batch.neighbours.float().mean(1))
-
-
-def test_representations_are_those_of_eval_mode_in_the_feeds_order():
-    samples = made_samples(64)
-    table = made_neighbours(samples, "train")
-    feed = Feed(samples, "train", needs={"neighbours"}, neighbours=table)
-    teacher = Teacher()
-    found = teacher_representations(teacher, feed, batch_size=10)
-    expected = feed.batch(torch.arange(64)).neighbours.float().mean(1)
-    assert (found == expected.numpy()).all()
-    assert found.dtype == np.float32
-    assert teacher.training
+def test_drawn_rows_are_distinct_in_order_and_those_of_the_seed():
+    drawn = draw_pool_rows(1000, 400, 3)
+    assert drawn.dtype == np.int64
+    assert (np.diff(drawn) > 0).all()
+    assert 0 <= drawn[0] < 50 < 950 < drawn[-1] < 1000
+    assert abs(drawn.mean() - 500) < 50
+    assert (draw_pool_rows(1000, 400, 3) == drawn).all()
+    assert (draw_pool_rows(1000, 400, 4) != drawn).any()
+    assert draw_pool_rows(5, 5, 0).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(ConfigError, match="pool_rows is 6; expected at most the 5 rows"):
+        draw_pool_rows(5, 6, 0)
 
 
 def test_what_does_not_fit_is_refused():
     for alpha in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match="alpha is"):
             ConstructConfig(alpha=alpha)
+    with pytest.raises(ConfigError, match="pool_rows is -1"):
+        ConstructConfig(pool_rows=-1)
     config = ConstructConfig()
     object.__setattr__(config, "positive", "best")
     with pytest.raises(ConfigError, match="positive is 'best'"):
@@ -291,6 +342,7 @@ def test_what_does_not_fit_is_refused():
         ({"val": bare}, ConfigError, "'val' has no neighbours"),
         ({"r_val": held["r_train"]}, DataError, r"shape \(400, 8\); expected \[200, R\]"),
         ({"r_train": held["r_train"] * np.nan}, DataError, "finite"),
+        ({"config": ConstructConfig(positive="attn")}, ConfigError, "no weights are given"),
     ):
         with pytest.raises(error, match=message):
-            ConstructTask(task.base, task.projector, task.config, **held | wrong)
+            ConstructTask(task.base, task.projector, **{"config": task.config} | held | wrong)

@@ -10,8 +10,16 @@ from brute_force import brute_force
 
 from rokkit.data.samples import History, Part, PartName, Samples, read_samples, write_samples
 from rokkit.data.schema import Field, Schema
-from rokkit.errors import ArtefactError, ConfigError
-from rokkit.retrieval import BM25Index, neighbour_meta, neighbours, open_index
+from rokkit.errors import ArtefactError, ConfigError, DataError
+from rokkit.retrieval import (
+    BM25Index,
+    Neighbours,
+    neighbour_meta,
+    neighbours,
+    open_index,
+    pool_neighbour_meta,
+    pool_neighbours,
+)
 
 
 @pytest.fixture
@@ -168,3 +176,95 @@ def test_index_of_another_pool_is_refused(samples: Samples) -> None:
     BM25Index.build(samples.pool.x[:50], (0, 1, 2)).save(folder)
     with pytest.raises(ArtefactError, match="indexes 50 rows"):
         neighbours(samples, "val", 4)
+
+
+@pytest.mark.parametrize("fields", [None, ("genre", "user"), ("age",)])
+def test_pool_rows_find_all_but_themselves(
+    samples: Samples, fields: tuple[str, ...] | None
+) -> None:
+    """Fields of three values, as age has, make more than k equal rows: some itself, some not."""
+    rows = np.array([0, 3, 4, 41, 88, 89])
+    found = pool_neighbours(samples, rows, 5, fields)
+    columns = [samples.schema.column(f) for f in fields or samples.schema.retrieval]
+    ids, scores = brute_force(samples.pool.x, samples.pool.x[rows], 90, columns)
+    for i, row in enumerate(rows):
+        other = ids[i] != row
+        assert found.ids[i].tolist() == ids[i][other][:5].tolist()
+        assert found.scores[i].tolist() == scores[i][other][:5].tolist()
+
+
+def test_another_row_that_is_equal_in_every_field_is_a_neighbour(samples: Samples) -> None:
+    x = np.array(samples.pool.x)
+    x[[10, 20, 30, 40]] = x[10]
+    path = samples.folder / "pool_x.npy"
+    path.unlink()
+    np.save(path, x)
+    again = read_samples(samples.folder)
+    found = pool_neighbours(again, np.array([10, 20, 40]), 2)
+    assert found.ids.tolist() == [[20, 30], [10, 30], [10, 20]]
+    assert pool_neighbours(again, np.array([40]), 3).ids.tolist() == [[10, 20, 30]]
+
+
+def test_a_table_of_pool_rows_is_kept_by_its_rows(
+    samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pool_neighbours(samples, np.array([4, 7]), 3)
+    other = pool_neighbours(samples, np.array([4, 8]), 3)
+    assert (first.ids[0] == other.ids[0]).all()
+    with pytest.raises(ArtefactError, match=r"meta\.json is missing"):
+        pool_neighbour_meta(samples, np.array([5, 7]), 3)
+    meta = pool_neighbour_meta(samples, np.array([4, 8]), 3)
+    assert (meta["part"], meta["k"], meta["queries"], meta["pool_rows"]) == ("pool", 3, 2, 90)
+    written = snapshot(samples.folder)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(BM25Index, "search_with_effort", never)
+    again = pool_neighbours(samples, np.array([4, 7], np.int32), 3, ("genre", "item", "user"))
+    np.testing.assert_array_equal(again.ids, first.ids)
+    assert snapshot(samples.folder) == written
+    assert len([p for p in (samples.folder / "neighbours").iterdir() if p.is_dir()]) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "k", "fields", "error", "message"),
+    [
+        ([1], 90, None, ConfigError, "k is 90; expected at most 89, the pool's rows but for"),
+        ([1], 91, None, ConfigError, "k is 91"),
+        ([1], 0, None, ConfigError, "k is 0"),
+        ([1], 3, ("gnre",), ConfigError, "Did you mean 'genre'"),
+        ([90], 3, None, DataError, "numbers of the pool's 90 rows"),
+        ([-1], 3, None, DataError, "numbers of the pool's 90 rows"),
+        ([[1]], 3, None, DataError, "numbers of the pool's 90 rows"),
+    ],
+)
+def test_bad_request_for_pool_rows_writes_nothing(
+    samples: Samples,
+    rows: list[int],
+    k: int,
+    fields: tuple[str, ...] | None,
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        pool_neighbours(samples, np.array(rows), k, fields)
+    assert not (samples.folder / "neighbours").exists()
+
+
+def test_every_row_but_itself_is_found_at_the_most(samples: Samples) -> None:
+    found = pool_neighbours(samples, np.arange(90), 89, ("age",))
+    for row in range(90):
+        same = np.flatnonzero(samples.pool.x[:, 3] == samples.pool.x[row, 3]).tolist()
+        same.remove(row)
+        assert found.ids[row].tolist() == same + [-1] * (89 - len(same))
+        assert (found.scores[row] > 0).sum() == len(same)
+
+
+def test_tables_follow_each_other(samples: Samples) -> None:
+    one, other = neighbours(samples, "val", 3), neighbours(samples, "test", 3)
+    both = one.followed_by(other)
+    assert isinstance(both, Neighbours)
+    np.testing.assert_array_equal(both.ids[:7], one.ids)
+    np.testing.assert_array_equal(both.ids[7:], other.ids)
+    np.testing.assert_array_equal(both.scores[7:], other.scores)

@@ -1,0 +1,139 @@
+"""Search among a user's own behaviours (SIM, UBR).
+
+What is found is given as ids, so that only that is embedded. Padding is id 0, after what was found.
+
+Symbols: B batch; T behaviours; C fields of the item tuple; K behaviours kept; D = C·d.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rokkit.layers.attention import masked_softmax
+
+ROWS_AT_ONCE = 1_000_000  # of a pool that may be memory-mapped
+
+
+def best_behaviours(
+    history: Int[Tensor, "B T C"],
+    scores: Float[Tensor, "B T"],
+    found: Bool[Tensor, "B T"],
+    k: int,
+) -> Int[Tensor, "B K C"]:
+    """Of the behaviours that are `found`, the `k` of highest score, best first.
+
+    Equal scores: the newer first, so that the outcome is one. K is `k`, or T if that is less.
+    """
+    newest_first = scores.masked_fill(~found, -torch.inf).flip(1)
+    ranked = newest_first.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    place = history.shape[1] - 1 - ranked
+    ids = history.gather(1, place[..., None].expand(-1, -1, history.shape[2]))
+    return ids * found.gather(1, place)[..., None]
+
+
+def newest_behaviours(
+    history: Int[Tensor, "B T C"], found: Bool[Tensor, "B T"], k: int
+) -> Int[Tensor, "B K C"]:
+    """Of the behaviours that are `found`, the `k` newest, newest first."""
+    return best_behaviours(history, torch.zeros_like(found, dtype=torch.float32), found, k)
+
+
+def match_scores(
+    history: Int[Tensor, "B T C"],
+    target: Int[Tensor, "B C"],
+    chosen: Bool[Tensor, "B C"],
+    idf: Float[Tensor, "V"],
+) -> Float[Tensor, "B T"]:
+    """BM25 of each behaviour: Σ idf(id) over the chosen fields where it has the target's id.
+
+    Rows have one token per field, so BM25 is a sum of idf (up to a factor). Above 0 where anything
+    matches, 0 elsewhere; padding matches nothing.
+    """
+    weight = idf[target] * chosen * (target != 0)
+    return ((history == target[:, None]) * weight[:, None]).sum(2)
+
+
+def inverse_frequencies(
+    x: NDArray[np.int32], columns: Sequence[int], n_ids: int
+) -> NDArray[np.float32]:
+    """[n_ids]: BM25's idf ln(1 + (N − n + ½) / (n + ½)), n being an id's rows among the N of x.
+
+    Counted over the `columns` of x [N, F]; Lucene's form, which is above 0 whatever n is.
+    """
+    n = np.zeros(n_ids, np.int64)
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        ids = np.asarray(x[start : start + ROWS_AT_ONCE])[:, list(columns)]
+        n += np.bincount(ids.ravel(), minlength=n_ids)
+    return np.log1p((len(x) - n + 0.5) / (n + 0.5)).astype(np.float32)
+
+
+class MatchSearch(nn.Module):
+    """The behaviours that match a target best in the fields chosen for it (UBR).
+
+    Ids' idf is told by `read_pool`; until then ids of one field count as equally frequent.
+    """
+
+    idf: Tensor
+
+    def __init__(self, columns: Sequence[int], sizes: Sequence[int], k: int) -> None:
+        """`columns` of the item tuple, `sizes` of all fields in column order, `k` to be found."""
+        super().__init__()
+        self.columns, self.k = list(columns), k
+        values = torch.tensor([1, *sizes])  # padding, and the fields
+        self.register_buffer("idf", values.add(1.0).log().repeat_interleave(values))  # [V]
+
+    def read_pool(self, x: NDArray[np.int32]) -> None:
+        """Take ids' idf from the pool's rows x [N, F]."""
+        found = inverse_frequencies(x, self.columns, len(self.idf))
+        self.idf.copy_(torch.from_numpy(found))
+
+    def forward(
+        self,
+        history: Int[Tensor, "B T C"],
+        x: Int[Tensor, "B F"],
+        chosen: Bool[Tensor, "B C"],
+    ) -> Int[Tensor, "B K C"]:
+        """The best `k` of those that match somewhere; with no field chosen, the newest of all."""
+        scores = match_scores(history, x[:, self.columns], chosen, self.idf)
+        found = (history[..., 0] != 0) & ((scores > 0) | ~chosen.any(1)[:, None])
+        return best_behaviours(history, scores, found, self.k)
+
+
+class ProductSearch(nn.Module):
+    """SIM's soft search: s_t = ⟨W_b k_t, W_a q⟩ for behaviours k_t and a target q."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key = nn.Linear(dim, dim, bias=False)
+
+    def forward(
+        self, q: Float[Tensor, "B D"], keys: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]
+    ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B P"]]:
+        """The scores to search by, without a gradient, and Σ_t s_t k_t ⊕ q [B, 2D] with one.
+
+        A top K passes no gradient: a loss on what was pooled trains the search.
+        """
+        asked = self.query(q) @ self.key.weight  # ⟨W_b k, W_a q⟩ = ⟨k, W_bᵀ W_a q⟩, once per row
+        scores = torch.bmm(keys, asked[:, :, None]).squeeze(2) * mask
+        pooled = torch.bmm(scores[:, None], keys).squeeze(1)
+        return scores.detach(), torch.cat([pooled, q], 1)
+
+
+class QueryAttention(nn.Module):
+    """Σ_k softmax_k⟨W x + b, h_k⟩ h_k over what was found (rec.py of UBR4CTR's public code)."""
+
+    def __init__(self, query_dim: int, key_dim: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_dim, key_dim)
+
+    def forward(
+        self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"], mask: Bool[Tensor, "B K"]
+    ) -> Float[Tensor, "B D"]:
+        """What was found, weighed; zero for a row with nothing."""
+        scores = torch.bmm(keys, self.query(x)[:, :, None]).squeeze(2)
+        return torch.bmm(masked_softmax(scores, mask)[:, None], keys).squeeze(1)

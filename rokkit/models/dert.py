@@ -1,0 +1,56 @@
+"""DERT: Dense Representation Retrieval (Zheng et al., KDD'23), as far as it is public.
+
+    encoder   E, the id table of a trained RIM
+    search    the K pool rows of the nearest vectors E[x_1] ⊕ … ⊕ E[x_M] (rokkit/retrieval/dense.py)
+    head      RIM over those rows, with E as it is: attention, labels and MLP are trained anew
+
+and r is RIM's. Where neighbours come from is settled before a model sees them, so this is RIM but
+for its table: `adopt` puts E in its place. After the public prototype DenseRetrival (get_emb.py,
+search_faiss.py, newrim.py), whose embeddings are looked up beforehand and never trained.
+DEVIATION(DERT): the paper's own encoder, which has auxiliary losses, has no public code.
+
+Symbols: V ids; M searched fields; K neighbours; d embedding; the rest as in RIM.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rokkit.errors import ConfigError
+from rokkit.layers import FieldEmbedding
+from rokkit.models.registry import register_teacher
+from rokkit.models.rim import RIM, RIMConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DERTConfig(RIMConfig):
+    """Settings of DERT. Raises ConfigError for a value outside its range."""
+
+    tune_table: bool = False  # train the adopted table on; the prototype leaves it as it is
+
+
+@register_teacher("dert", config=DERTConfig, family="retrieval", paper="KDD'23")
+class DERT(RIM):
+    """RIM's head over densely retrieved samples and an encoder's table.
+
+    As many parameters as RIM; those of an adopted table are not trained unless `tune_table`.
+    """
+
+    dense = True  # the neighbours it is made for are those of a dense engine
+
+    def adopt(self, embedding: FieldEmbedding, table: Float[Tensor, "V d"]) -> None:
+        """Make the encoder's `table` that of the model, of which `embedding` is the other part.
+
+        Raises ConfigError for a table of other ids or of another width.
+        """
+        if embedding.weight.shape != table.shape:
+            raise ConfigError(
+                f"the encoder's table is {tuple(table.shape)} and DERT's "
+                f"{tuple(embedding.weight.shape)}, ids x embed_dim; take an encoder of the same "
+                "data set and embed_dim."
+            )
+        with torch.no_grad():
+            embedding.weight.copy_(table)
+        embedding.requires_grad_(bool(self.config.tune_table))

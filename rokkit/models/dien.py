@@ -1,0 +1,120 @@
+"""DIEN: Deep Interest Evolution Network (Zhou et al., AAAI'19).
+
+A GRU follows a user's behaviours; a second one, whose update gate heeds attention, follows what of
+them bears on the target:
+    h_t = GRU(h_{t-1}, e_t)      a_t = softmax_t ⟨W q, h_t⟩      φ = AUGRU(h, a), its last state
+    ŷ = MLP(φ ⊕ x ⊕ extra)
+q is the target's item tuple, e_t that of behaviour t. With `aux_weight` λ > 0, training adds
+λ times the auxiliary loss, in which h_t tells e_{t+1} from a sampled negative.
+
+Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d; H state.
+DEVIATION(DIEN): the head is this line's MLP over φ ⊕ x (UBR4CTR's public code, baselines.py), there
+one with Dice over user, item, φ, the sum of the behaviours and its product with the item.
+DEVIATION(DIEN): no auxiliary loss by default, as in both public code bases of this line of papers.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rokkit.config import require
+from rokkit.data.batch import Batch
+from rokkit.data.schema import Schema
+from rokkit.layers import AUGRU, IdEmbedding, NextBehaviour, StateActivationUnit, StateAttention
+from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
+from rokkit.models.registry import register_backbone
+
+Attention = Literal["bilinear", "mlp"]
+States = Float[Tensor, "B T H"]
+Keys = Float[Tensor, "B T D"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DIENConfig(HeadConfig):
+    """Settings of DIEN. Raises ConfigError for a value outside its range."""
+
+    state_dim: int = 32  # H, width of both recurrences' states (UBR4CTR)
+    attention: Attention = "bilinear"  # the paper's; "mlp": DIN's unit, as the public code
+    attention_hidden: tuple[int, ...] = (80, 40)  # widths of the unit under "mlp"
+    aux_weight: float = 0.0  # λ of the auxiliary loss; DIEN's public code has 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known, widths = get_args(Attention), self.attention_hidden
+        require(self.state_dim >= 1, "state_dim", self.state_dim, "at least 1")
+        require(self.attention in known, "attention", self.attention, f"one of {', '.join(known)}")
+        require(bool(widths), "attention_hidden", widths, "at least one width")
+        require(all(w >= 1 for w in widths), "attention_hidden", widths, "widths of at least 1")
+        require(0 <= self.aux_weight < float("inf"), "aux_weight", self.aux_weight, "at least 0")
+
+
+@register_backbone("dien", config=DIENConfig, family="behaviour", paper="AAAI'19")
+class DIEN(Backbone):
+    """Two recurrences over the user's behaviours, attention between them, then an MLP.
+
+    Parameters besides table and head: 3H(D + H + 2) of the GRU, DH of the attention, 3H(2H + 1) of
+    the AUGRU; with the auxiliary loss 100(H + D + 1) + 5101 more, which no prediction uses.
+    """
+
+    needs = frozenset({"history"})
+
+    def __init__(self, schema: Schema, config: DIENConfig, extra_dim: int = 0) -> None:
+        super().__init__(schema, config, extra_dim)
+        dim, width = len(schema.item_columns) * config.embed_dim, config.state_dim
+        self.gru = nn.GRU(dim, width, batch_first=True)
+        self.attention = (
+            StateAttention(dim, width)
+            if config.attention == "bilinear"
+            else StateActivationUnit(dim, width, config.attention_hidden)
+        )
+        self.augru = AUGRU(width, width)
+        self.next = NextBehaviour(width, dim) if config.aux_weight > 0 else None
+        self.head = config.head(width + schema.n_fields * config.embed_dim + extra_dim)
+
+    @classmethod
+    def needs_of(cls, config: DIENConfig) -> frozenset[str]:
+        """Histories, and a negative to each behaviour where the auxiliary loss runs."""
+        return cls.needs | {"history_negatives"} if config.aux_weight > 0 else cls.needs
+
+    def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B H"]:
+        """φ: the interest that bears on the target; zero for a user without behaviours."""
+        return self._evolve(batch, embedding, embedding(batch.x))[0]
+
+    def forward(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Float[Tensor, "B"]:
+        """Logits."""
+        return self._logits(batch, embedding, extra)[0]
+
+    def penalised(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Penalised:
+        """The logits, and λ times the auxiliary loss."""
+        logits, states, keys = self._logits(batch, embedding, extra)
+        if self.next is None:
+            return logits, None
+        assert batch.history_negatives is not None
+        negatives = embedding.of_history(batch.history_negatives).flatten(2)
+        loss = self.next(states, keys, negatives, batch.history_mask)
+        return logits, self.config.aux_weight * loss
+
+    def _logits(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None
+    ) -> tuple[Float[Tensor, "B"], States, Keys]:
+        x = embedding(batch.x)
+        phi, states, keys = self._evolve(batch, embedding, x)
+        logits: Tensor = self.head(join(phi, flat(x), extra)).squeeze(1)
+        return logits, states, keys
+
+    def _evolve(
+        self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
+    ) -> tuple[Float[Tensor, "B H"], States, Keys]:
+        """φ, the states h and the behaviours e."""
+        assert batch.history is not None
+        q = flat(x[:, list(self.schema.item_columns)])  # [B, D]
+        keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
+        states, _ = self.gru(keys)  # states at padding mean nothing: attention leaves them out
+        phi: Tensor = self.augru(states, self.attention(q, states, batch.history_mask))
+        return phi, states, keys

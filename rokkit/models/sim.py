@@ -1,0 +1,120 @@
+"""SIM: Search-based Interest Model (Qi et al., CIKM'20).
+
+What a user did last, and what of all they did resembles the target item q, are attended apart:
+    φ_s = Σ_t a_s(q, k_t) k_t over the last S behaviours
+    φ_l = Σ_t a_l(q, k_t) k_t over those that a search found        ŷ = MLP(φ_s ⊕ φ_l ⊕ x ⊕ extra)
+Hard search finds the behaviours of the target's category; soft search those of highest
+s_t = ⟨W_b k_t, W_a q⟩, which a loss of its own teaches: cross-entropy of MLP'(Σ_t s_t k_t ⊕ q).
+a_s and a_l are DIN's, a unit each; where nothing is found, φ is zero.
+
+Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d.
+DEVIATION(SIM): DIN's units, as in this line of papers, not multi-head attention, nor DIEN on
+the short part; no embedding of the time since a behaviour, for a history holds no times.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from rokkit.config import require
+from rokkit.data.batch import Batch
+from rokkit.data.schema import Schema
+from rokkit.layers import ActivationUnit, BehaviourAttention, IdEmbedding, search
+from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
+from rokkit.models.registry import register_backbone
+
+Search = Literal["hard", "soft"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SIMConfig(HeadConfig):
+    """Settings of SIM. Raises ConfigError for a value outside its range."""
+
+    search: Search = "hard"  # by category; "soft": by inner product
+    category: str = ""  # field of the item tuple that hard search goes by; "" = the second, if any
+    short: int = 10  # S, the newest behaviours (public code)
+    hard_top: int = 100  # behaviours of the category at most, the newest ones (RIM line)
+    soft_top: int = 20  # behaviours that soft search finds; the public code's 50 are of thousands
+    aux_weight: float = 1.0  # of soft search's loss (LongCTR's), which alone trains the search
+    attention_hidden: tuple[int, ...] = (80, 40)  # widths of both activation units
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.search in get_args(Search), "search", self.search, "hard or soft")
+        for name in ("short", "hard_top", "soft_top"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require(self.aux_weight > 0, "aux_weight", self.aux_weight, "above 0")
+        widths, expected = self.attention_hidden, "one or more, all at least 1"
+        require(min(widths, default=0) >= 1, "attention_hidden", widths, expected)
+
+
+@register_backbone("sim", config=SIMConfig, family="behaviour", paper="CIKM'20")
+class SIM(Backbone):
+    """Attention over the last behaviours and over those that a search found, then an MLP.
+
+    Parameters: two units, of 3D·80 + 80·40 + 280 each by default, and the head
+    (2D + F·d + E)-200-80-1; soft search has 2D² and an MLP 2D-200-80-1 besides.
+    """
+
+    needs = frozenset({"history"})
+
+    def __init__(self, schema: Schema, config: SIMConfig, extra_dim: int = 0) -> None:
+        super().__init__(schema, config, extra_dim)
+        dim, soft = len(schema.item_columns) * config.embed_dim, config.search == "soft"
+        items = [schema.fields[column].name for column in schema.item_columns]
+        require(config.category in ("", *items), "category", config.category, f"one of {items}")
+        self.category = items.index(config.category or items[:2][-1])  # its place in the tuple
+        self.short = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
+        self.long = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
+        self.soft = search.ProductSearch(dim) if soft else None
+        self.auxiliary = config.head(2 * dim) if soft else None
+        self.head = config.head(2 * dim + schema.n_fields * config.embed_dim + extra_dim)
+
+    def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B P"]:
+        """φ_s ⊕ φ_l [B, 2D]; zero for a user without behaviours."""
+        return self._look(batch, embedding, embedding(batch.x))[0]
+
+    def forward(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Float[Tensor, "B"]:
+        """Logits."""
+        x = embedding(batch.x)
+        logits: Tensor = self.head(join(self._look(batch, embedding, x)[0], flat(x), extra))
+        return logits.squeeze(1)
+
+    def penalised(
+        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
+    ) -> Penalised:
+        """The logits, and the loss of soft search."""
+        x = embedding(batch.x)
+        phi, pooled = self._look(batch, embedding, x)
+        logits = self.head(join(phi, flat(x), extra)).squeeze(1)
+        if self.auxiliary is None:
+            return logits, None
+        assert batch.y is not None
+        guess = self.auxiliary(pooled).squeeze(1).float()
+        return logits, self.config.aux_weight * binary_cross_entropy_with_logits(guess, batch.y)
+
+    def _look(
+        self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
+    ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"] | None]:
+        """φ_s ⊕ φ_l, and what soft search pooled."""
+        assert batch.history is not None
+        history, mask, items = batch.history, batch.history_mask, list(self.schema.item_columns)
+        q, pooled = flat(x[:, items]), None
+        if self.soft is None:
+            same = history[..., self.category] == batch.x[:, items[self.category], None]
+            long = search.newest_behaviours(history, mask & same, self.config.hard_top)
+        else:
+            keys = embedding.of_history(history).flatten(2)
+            scores, pooled = self.soft(q, keys, mask)
+            long = search.best_behaviours(history, scores, mask, self.config.soft_top)
+        short = search.newest_behaviours(history, mask, self.config.short)
+        phi_s, phi_l = (
+            attend(q, embedding.of_history(ids).flatten(2), ids[..., 0] != 0)
+            for attend, ids in ((self.short, short), (self.long, long))
+        )
+        return join(phi_s, phi_l), pooled

@@ -1,0 +1,87 @@
+"""Approximate dense search: a graph of near vectors that is walked instead of compared with all.
+
+HNSW (Malkov and Yashunin, TPAMI'20), as faiss builds and walks it: a query costs about log U steps,
+the figure ROK quotes for DERT, and may miss a near row. The graph holds distinct rows only; copies
+of one vector would be each other's nearest and cut the graph into islands.
+
+Symbols: U distinct rows of the pool; D width of a vector; b queries.
+"""
+
+import importlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rokkit.config import require
+from rokkit.errors import ConfigError
+from rokkit.retrieval.dense import DenseIndex
+
+ROWS = 65536  # added at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphConfig:
+    """Settings of the graph. Raises ConfigError for a value outside its range."""
+
+    links: int = 32  # per vector, twice as many on the ground floor (HNSW's M)
+    build_effort: int = 200  # vectors looked at to find them (efConstruction)
+    search_effort: int = 100  # vectors kept in view by a query (efSearch; search.py of DERT's)
+
+    def __post_init__(self) -> None:
+        require(self.links >= 2, "links", self.links, "at least 2")
+        require(self.build_effort >= 1, "build_effort", self.build_effort, "at least 1")
+        require(self.search_effort >= 1, "search_effort", self.search_effort, "at least 1")
+
+
+class VectorGraph:
+    """The distinct rows of an index in a graph, to be handed to its `search_among`.
+
+    It is built by one thread, because several would make another graph each time (faiss, issue
+    983), and holds U·(4·D + 8·links) bytes; searching uses all threads.
+    """
+
+    def __init__(self, index: DenseIndex, config: GraphConfig | None = None) -> None:
+        """ConfigError if faiss is not installed."""
+        begun = time.perf_counter()
+        self.config = config or GraphConfig()
+        self._faiss = library()
+        self._graph = self._faiss.IndexHNSWFlat(
+            index.dim, self.config.links, self._faiss.METRIC_INNER_PRODUCT
+        )
+        self._graph.hnsw.efConstruction = self.config.build_effort
+        with _one_thread(self._faiss):
+            for start in range(0, index.n_distinct, ROWS):
+                self._graph.add(index.distinct(slice(start, start + ROWS)))
+        self.build_seconds = time.perf_counter() - begun  # wall time
+
+    def __call__(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+        """The n distinct rows [b, n] that a walk finds nearest to each of `vectors` [b, D]."""
+        effort = self._faiss.SearchParametersHNSW(efSearch=max(n, self.config.search_effort))
+        found: NDArray[np.int64] = self._graph.search(vectors, n, params=effort)[1]
+        return found
+
+
+def library() -> Any:
+    """The module faiss; ConfigError with the remedy where it is not installed."""
+    try:
+        return importlib.import_module("faiss")
+    except ImportError:
+        raise ConfigError(
+            "approximate dense retrieval needs faiss, which is not installed: "
+            "pip install 'rokkit[dense]'. Exact dense retrieval needs nothing more."
+        ) from None
+
+
+@contextmanager
+def _one_thread(faiss: Any) -> Iterator[None]:
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)

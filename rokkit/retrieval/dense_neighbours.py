@@ -1,0 +1,200 @@
+"""The stored dense neighbours of each sample, as `neighbours` stores those of BM25."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from rokkit.config import require
+from rokkit.data.samples import Samples
+from rokkit.errors import ArtefactError, ConfigError, DataError, unknown_name
+from rokkit.files import folder_aside, load_array, read_json, save_array, write_json
+from rokkit.paths import shown
+from rokkit.retrieval.approximate import GraphConfig, VectorGraph
+from rokkit.retrieval.bm25 import Progress, check_k
+from rokkit.retrieval.dense import DenseIndex
+from rokkit.retrieval.neighbours import TARGETS, Neighbours
+
+FORMAT = 1  # of the tables, and of what a search answers
+
+
+class DenseRetriever:
+    """Finds the nearest pool rows of samples by an id table, and keeps what it found.
+
+    Tables lie in the samples' folder beside those of BM25, under names made of what they depend
+    on, the numbers in the id table included. The index, and the graph of an approximate search, are
+    made when the first table is not stored yet, once for all parts.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        table: NDArray[np.float32],
+        fields: tuple[str, ...] | None = None,
+        graph: GraphConfig | None = None,
+    ) -> None:
+        """`table` float32 [V, d] holds an embedding per id of the samples.
+
+        `fields` are the names of the fields that make a vector (None: those of the schema), in any
+        order; `graph` asks for an approximate search (None: exact).
+
+        Raises ConfigError for a field that does not exist and for a table of other ids.
+        """
+        schema = samples.schema
+        names = schema.retrieval if fields is None else fields
+        require(bool(names), "fields", fields, "at least one field")
+        require(len(set(names)) == len(names), "fields", fields, "distinct fields")
+        require(len(table) == schema.n_ids, "ids in the table", len(table), str(schema.n_ids))
+        self.samples = samples
+        self.columns = tuple(sorted(schema.column(name) for name in names))
+        self.graph = graph
+        self._table = np.ascontiguousarray(table)
+        self._digest = hashlib.sha256(self._table.data).hexdigest()
+
+    def neighbours(self, part: str, k: int, progress: Progress | None = None) -> Neighbours:
+        """The `k` nearest pool rows of every sample of `part` ("train", "val" or "test").
+
+        Processes that ask at once wait for the first. `progress(done, total)` is called as samples
+        are answered. Raises ConfigError for a part that does not exist, a `k` outside 1..pool rows
+        and a graph without the library for it, and ArtefactError for damaged files.
+        """
+        return self._stored(self._target(part), None, k, progress)
+
+    def pool_neighbours(
+        self, rows: NDArray[np.int64], k: int, progress: Progress | None = None
+    ) -> Neighbours:
+        """The `k` nearest of the pool's own `rows` [P], each of them left out of its answer.
+
+        No more than the row itself is left out, as by `rokkit.retrieval.pool_neighbours`; raises
+        what it raises.
+        """
+        return self._stored("pool", self._pool_rows(rows, k), k, progress)
+
+    def meta(self, part: str, k: int) -> dict[str, Any]:
+        """What is known of a stored table: how it was made and what it cost.
+
+        Keys: "format", "part", "k", "fields", "queries", "pool_rows", "distinct_rows", "graph" (its
+        settings, or None), "build_seconds" and "search_seconds" (both wall time).
+
+        Raises ArtefactError if `neighbours` has not been called for it.
+        """
+        return self._meta(self._folder(self._target(part), None, k))
+
+    def pool_meta(self, rows: NDArray[np.int64], k: int) -> dict[str, Any]:
+        """The same of a table of `pool_neighbours`, whose part is "pool"."""
+        return self._meta(self._folder("pool", self._pool_rows(rows, k), k))
+
+    @cached_property
+    def _index(self) -> DenseIndex:
+        return DenseIndex.build(self.samples.pool.x, self._table, self.columns)
+
+    @cached_property
+    def _walk(self) -> VectorGraph:
+        return VectorGraph(self._index, self.graph)
+
+    def _target(self, part: str) -> str:
+        if part not in TARGETS:
+            raise ConfigError("neighbours: " + unknown_name("part", part, TARGETS))
+        return part
+
+    def _pool_rows(self, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+        pool = len(self.samples.pool)
+        require(k < pool, "k", k, f"at most {pool - 1}, the pool's rows but for the one asked for")
+        rows = np.ascontiguousarray(rows, np.int64)
+        if rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < pool):
+            raise DataError(f"rows are {rows}; expected numbers of the pool's {pool} rows.")
+        return rows
+
+    def _folder(self, part: str, rows: NDArray[np.int64] | None, k: int) -> Path:
+        check_k(k, len(self.samples.pool))
+        held = {
+            "format": FORMAT,
+            "engine": "dense",
+            "table": self._digest,
+            "part": part,
+            "k": int(k),
+            "columns": self.columns,
+            "graph": None if self.graph is None else asdict(self.graph),
+            "rows": None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest(),
+        }
+        key = hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:12]
+        return self.samples.folder / "neighbours" / f"{part}-k{k}-dense-{key}"
+
+    def _stored(
+        self, part: str, rows: NDArray[np.int64] | None, k: int, progress: Progress | None
+    ) -> Neighbours:
+        """The table, searched for first if it is not stored yet."""
+        folder = self._folder(part, rows, k)
+        if not folder.is_dir():
+            folder.parent.mkdir(exist_ok=True)
+            with FileLock(folder.parent / f".{folder.name}.lock"):
+                if not folder.is_dir():  # while this process waited, another may have been at work
+                    self._write(part, rows, k, folder, progress)
+        return self._read(folder, (len(self.samples.part(part) if rows is None else rows), k))
+
+    def _meta(self, folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(folder / "meta.json")
+        return found
+
+    def _write(
+        self,
+        part: str,
+        rows: NDArray[np.int64] | None,
+        k: int,
+        folder: Path,
+        progress: Progress | None,
+    ) -> None:
+        x, index = self.samples.part(part).x, self._index
+        q, n = (x, k) if rows is None else (x[rows], k + 1)
+        made = index.build_seconds + (self._walk.build_seconds if self.graph else 0.0)
+        begun = time.perf_counter()
+        if self.graph is None:
+            ids, scores = index.search(q, n, progress=progress)
+        else:
+            ids, scores = index.search_among(q, n, self._walk, progress=progress)
+        if rows is not None:  # without itself, or the last where k equal rows lie before it
+            kept = np.argsort(ids == rows[:, None], axis=1, kind="stable")[:, :-1]
+            ids, scores = np.take_along_axis(ids, kept, 1), np.take_along_axis(scores, kept, 1)
+        meta = {
+            "format": FORMAT,
+            "part": part,
+            "k": int(k),
+            "fields": [self.samples.schema.fields[c].name for c in self.columns],
+            "queries": len(q),
+            "pool_rows": index.n_rows,
+            "distinct_rows": index.n_distinct,
+            "graph": None if self.graph is None else asdict(self.graph),
+            "build_seconds": made,
+            "search_seconds": time.perf_counter() - begun,
+        }
+        with folder_aside(folder) as draft:
+            save_array(draft / "ids.npy", ids)
+            save_array(draft / "scores.npy", scores)
+            write_json(draft / "meta.json", meta)
+
+    def _read(self, folder: Path, shape: tuple[int, int]) -> Neighbours:
+        ids, scores = load_array(folder / "ids.npy"), load_array(folder / "scores.npy")
+        for name, array, dtype in (("ids", ids, np.int32), ("scores", scores, np.float32)):
+            if array.shape != shape or array.dtype != dtype:
+                raise ArtefactError(
+                    f"{shown(folder)}/{name}.npy is {array.dtype} {array.shape}; expected "
+                    f"{np.dtype(dtype)} {shape}. Remove the folder and run again."
+                )
+        return Neighbours(ids, scores)
+
+
+def recall(found: Neighbours, wanted: Neighbours) -> float:
+    """The share of the `wanted` scores that `found` reaches, rank by rank; 1.0 where none is.
+
+    By scores and not by rows, because among rows of equal score either answer is right.
+    """
+    there = wanted.ids >= 0
+    reached = (found.scores >= wanted.scores) & (found.ids >= 0)
+    return float(reached[there].mean()) if there.any() else 1.0
