@@ -212,6 +212,7 @@ def _train(
     else:
         base = load_base(parents[0], spec.knowledge, inputs.samples)
         model = with_knowledge(model_spec.name, schema, base, spec.knowledge.use, **config)
+    model.backbone.read_pool(inputs.samples.pool.x)
     model = model.to(inputs.device)
     with clock.time("load"):
         train, val = (inputs.feed(part, frozenset(model.needs)) for part in ("train", "val"))

@@ -148,6 +148,12 @@ class RunSpec:
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         if self.model is None and self.knowledge is None:
             raise ConfigError("a RunSpec has neither model nor knowledge; give at least one.")
+        if self.model is not None and getattr(model_entry(self.model.name).target, "dense", False):
+            raise ConfigError(
+                f"{self.model.name!r} reads the neighbours that a dense engine finds with a "
+                "trained teacher's table, and runs search by BM25 alone so far; take rim, or use "
+                "rokkit.retrieval.DenseRetriever by hand."
+            )
         if self.knowledge is not None and self.model and is_estimator(self.model.name):
             raise ConfigError(
                 f"{self.model.name!r} has no embedding layer, so it cannot use a knowledge base; "

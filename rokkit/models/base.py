@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rokkit.config import require
@@ -74,6 +76,9 @@ class Backbone(nn.Module):
     def needs_of(cls, config: Any) -> frozenset[str]:
         """What a model with these settings reads: `needs`, and more where a setting asks for it."""
         return cls.needs
+
+    def read_pool(self, x: NDArray[np.int32]) -> None:
+        """Take what is wanted of the pool's rows x [N, F], before training; nothing by default."""
 
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B P"]:
         """φ(x): what the backbone makes of a sample before its head (§4.4)."""
