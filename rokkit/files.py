@@ -11,11 +11,12 @@ import mmap as maps
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
 from rokkit.errors import ArtefactError
@@ -76,6 +77,22 @@ def folder_aside(path: Path) -> Iterator[Path]:
                     raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def made_once(folder: Path, make: Callable[[], None]) -> None:
+    """Have `make` write `folder`, through `folder_aside`, unless it is there already.
+
+    Processes that ask at once wait for the first. Drafts that a killed process left are removed:
+    whoever holds the lock is alone.
+    """
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        if not folder.is_dir():  # while this process waited, another may have been at work
+            for draft in folder.parent.glob(f".{folder.name}.*.tmp"):
+                shutil.rmtree(draft)
+            make()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -147,6 +164,17 @@ def _as_wide(slices: Iterable[NDArray[Any]], shape: tuple[int, ...]) -> Iterator
 def _require_rows(found: int, shape: tuple[int, ...]) -> None:
     if found != shape[0]:
         raise ValueError(f"the slices have {found} rows; expected {shape[0]}")
+
+
+def slices(n: int, size: int, *arrays: NDArray[Any]) -> Iterator[slice]:
+    """Rows 0 to n, at most `size` at a time, so that what lies on disk is never held as a whole.
+
+    `arrays` are what is read in the order of the rows; their memory is given back as by `release`.
+    """
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+        for array in arrays:
+            release(array)
 
 
 def release(array: NDArray[Any]) -> None:

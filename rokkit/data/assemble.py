@@ -27,7 +27,7 @@ from rokkit.data.splits import DROPPED, Scope
 from rokkit.data.tuples import unique_tuples
 from rokkit.data.vocabulary import encode
 from rokkit.errors import DataError
-from rokkit.files import collect_array, release
+from rokkit.files import collect_array, release, slices
 
 Integers = NDArray[np.signedinteger[Any]]
 
@@ -142,9 +142,9 @@ def _history_rows(
 ) -> NDArray[np.int32]:
     """[M, C]: the item tuples of the history's `events` [M]."""
     columns = np.asarray(schema.item_columns)
-    slices = (x[np.ix_(events[i : i + SLICE], columns)] for i in range(0, len(events), SLICE))
+    rows = (x[np.ix_(events[at], columns)] for at in slices(len(events), SLICE))
     path = None if folder is None else folder / HISTORY_ROWS
-    return collect_array(path, (len(events), len(columns)), np.int32, slices)
+    return collect_array(path, (len(events), len(columns)), np.int32, rows)
 
 
 def index_type(n: int) -> type[np.signedinteger[Any]]:

@@ -4,13 +4,10 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from rokkit.config import build
 from rokkit.data import sources
@@ -22,7 +19,7 @@ from rokkit.data.raw_values import write_vocabularies
 from rokkit.data.samples import Samples, read_samples, write_samples
 from rokkit.data.sources.base import Source, SourceOptions, is_location
 from rokkit.errors import ArtefactError
-from rokkit.files import folder_aside, save_array
+from rokkit.files import folder_aside, made_once, save_array
 from rokkit.paths import data_root, shown
 
 # Raise it when the same raw files and options would give other samples or other files.
@@ -85,14 +82,8 @@ def fingerprint_of(
 
 def open_or_build(wanted: Plan) -> Samples:
     """The planned samples; one process builds, others wait for it."""
-    if not wanted.folder.is_dir():
-        wanted.folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(wanted.folder.with_name(f".{wanted.folder.name}.lock")):
-            if not wanted.folder.is_dir():
-                # Whoever holds the lock is alone, so these are of builds that were killed.
-                for draft in wanted.folder.parent.glob(f".{wanted.folder.name}.*.tmp"):
-                    shutil.rmtree(draft)
-                _build(wanted)
+    data_root().mkdir(parents=True, exist_ok=True)
+    made_once(wanted.folder, lambda: _build(wanted))
     samples = read_samples(wanted.folder)
     if samples.fingerprint != wanted.fingerprint:
         raise ArtefactError(

@@ -9,7 +9,7 @@ from rokkit.data.lines import SLICE
 from rokkit.data.log import Log
 from rokkit.data.samples import History, Part
 from rokkit.data.schema import Field, Schema
-from rokkit.files import release
+from rokkit.files import slices
 
 PER_USER_NOTE = (
     "Each user's rows are split in time order. The pool can therefore hold other users' rows that "
@@ -83,9 +83,8 @@ def _part(schema: Schema, part: Part) -> dict[str, Any]:
 def _distinct(part: Part, field: Field, column: int) -> int:
     """Values of a field that occur in `part`."""
     seen = np.zeros(field.size, bool)
-    for start in range(0, len(part), SLICE):
-        seen[part.x[start : start + SLICE, column] - field.offset] = True
-        release(part.x)
+    for rows in slices(len(part), SLICE, part.x):
+        seen[part.x[rows, column] - field.offset] = True
     return int(seen.sum())
 
 

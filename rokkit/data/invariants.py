@@ -1,8 +1,6 @@
 """What must hold of samples, whatever the source. Checked at every build."""
 
 import itertools
-from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +11,7 @@ from rokkit.data.samples import PARTS, Part, PartName
 from rokkit.data.schema import Schema
 from rokkit.data.tuples import KnownTuples
 from rokkit.errors import DataError
-from rokkit.files import release
+from rokkit.files import release, slices
 
 _BEYOND = np.iinfo(np.int64).max  # later than every event
 
@@ -34,7 +32,7 @@ def check(made: Assembled) -> None:
 def check_part(schema: Schema, name: str, part: Part) -> None:
     """Ids lie in their field's range, labels are 0 or 1, rows lie in time order."""
     schema.check_ids(part.x, f"part {name!r}")
-    for rows in _slices(len(part), part.y, part.time):
+    for rows in slices(len(part), SLICE, part.y, part.time):
         labels = (part.y[rows] == 0) | (part.y[rows] == 1)
         _hold(bool(labels.all()), f"part {name!r} holds labels besides 0 and 1")
         # One row more, so that the step from slice to slice is looked at too.
@@ -84,12 +82,12 @@ def _check_history_before_targets(made: Assembled) -> None:
     pool, broken = made.parts["pool"], "histories are not their users' pool positives, oldest first"
     # [events]: the pool line that has an event as its positive.
     line_of = np.full(1 + int(made.events["pool"].max()), -1, index_type(len(pool)))
-    for rows in _slices(len(pool), pool.y):
+    for rows in slices(len(pool), SLICE, pool.y):
         positive = np.flatnonzero(pool.y[rows] == 1)
         line_of[made.events["pool"][rows][positive]] = rows.start + positive
     _hold(int((line_of >= 0).sum()) == len(events), broken)
     columns = list(made.schema.item_columns)
-    for rows in _slices(len(events), history.rows):
+    for rows in slices(len(events), SLICE, history.rows):
         held = events[rows]
         lines = np.where(held < len(line_of), line_of[np.minimum(held, len(line_of) - 1)], -1)
         x = pool.x[np.maximum(lines, 0)]
@@ -114,7 +112,7 @@ def _check_tuples_exist(made: Assembled) -> None:
     places = [made.schema.item_columns.index(column) for column in made.replaced]
     known = KnownTuples(made.item_tuples[:, places])
     for name, part in made.parts.items():
-        for rows in _slices(len(part), part.x):
+        for rows in slices(len(part), SLICE, part.x):
             tuples = np.asarray(part.x[rows])[:, list(made.replaced)]
             strange = np.flatnonzero(~known.holds(tuples))
             shown = tuples[strange[:1]].tolist()
@@ -140,21 +138,10 @@ def _extreme(made: Assembled, part: PartName, pick: np.ufunc, start: int) -> NDA
     """[U]: the first or last event of each user in `part`; `start` where there is none."""
     lines, field = made.parts[part], made.schema.user_field
     found = np.full(field.size, start, np.int64)
-    for rows in _slices(len(lines), lines.x):
+    for rows in slices(len(lines), SLICE, lines.x):
         user = lines.x[rows, made.schema.user_column] - field.offset
         pick.at(found, user, made.events[part][rows])
     return found
-
-
-def _slices(n: int, *arrays: NDArray[Any]) -> Iterator[slice]:
-    """Rows 0 to n, a slice at a time: the pool of a large log is never in memory as a whole.
-
-    `arrays` are what is read in the order of the rows; their memory is given back slice by slice.
-    """
-    for start in range(0, n, SLICE):
-        yield slice(start, min(start + SLICE, n))
-        for array in arrays:
-            release(array)
 
 
 def _hold(ok: bool, broken: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.data.samples import Part, array_path
-from rokkit.files import collect_array
+from rokkit.files import collect_array, slices
 
 SLICE = 2_000_000  # lines written in one go
 
@@ -82,8 +82,8 @@ class Lines:
         )
 
     def _slices(self) -> Iterator[NDArray[np.int64]]:
-        for start in range(0, len(self), SLICE):
-            yield np.arange(start, min(start + SLICE, len(self)))
+        for rows in slices(len(self), SLICE):
+            yield np.arange(rows.start, rows.stop)
 
     def _x(
         self, lines: NDArray[np.int64], event: NDArray[np.signedinteger[Any]]

@@ -9,7 +9,7 @@ An item is a value of the first field of the item tuple.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from rokkit.config import build, require
 from rokkit.data.samples import Part, PartName, Samples
 from rokkit.data.schema import Schema
 from rokkit.errors import ArtefactError, RokkitError
-from rokkit.files import read_json, write_json
+from rokkit.files import read_json, slices, write_json
 from rokkit.paths import shown
 
 FORMAT = 1  # raise it when the same samples would give another profile
@@ -147,7 +147,7 @@ def value_counts(schema: Schema, part: Part, columns: Sequence[int]) -> list[Cou
         Counts(*(np.zeros(schema.fields[column].size, np.int64) for _ in range(2)))
         for column in columns
     ]
-    for rows in _slices(len(part)):
+    for rows in slices(len(part), CHUNK):
         x, positive = part.x[rows], part.y[rows] == 1
         for column, counts in zip(columns, found, strict=True):
             field = schema.fields[column]
@@ -201,7 +201,7 @@ def _measure_part(
     # Negatives and positives, by what they are counted for.
     held = {what: np.zeros(2, np.int64) for what in ("total", "seen_before", *flags)}
     at = np.zeros((2, int(popularity.max()) + 1), np.int64)  # by label and popularity
-    for rows in _slices(len(part)):
+    for rows in slices(len(part), CHUNK):
         x, y = part.x[rows], part.y[rows]
         held["total"] += np.bincount(y, minlength=2)
         held["seen_before"] += np.bincount(y[seen[rows]], minlength=2)
@@ -220,10 +220,6 @@ def _measure_part(
             (int(n), int(at[1, n]), int(at[0, n])) for n in np.flatnonzero(at.sum(axis=0))
         ),
     )
-
-
-def _slices(rows: int) -> Iterator[slice]:
-    return (slice(start, start + CHUNK) for start in range(0, rows, CHUNK))
 
 
 def _read(path: Path) -> Profile | None:

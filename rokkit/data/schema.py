@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rokkit.config import build, require
 from rokkit.errors import ConfigError, DataError, unknown_name
-from rokkit.files import release
+from rokkit.files import slices
 
 _ROWS_AT_ONCE = 1_000_000  # so that a check of memory-mapped rows stays in the cache
 
@@ -102,15 +102,14 @@ class Schema:
         """Raise DataError unless every column of `x` [N, F] lies in its field's id range."""
         if x.ndim != 2 or x.shape[1] != self.n_fields:
             raise DataError(f"{what} has shape {x.shape}; expected [N, {self.n_fields}].")
-        for start in range(0, len(x), _ROWS_AT_ONCE):
-            rows = x[start : start + _ROWS_AT_ONCE]
+        for at in slices(len(x), _ROWS_AT_ONCE, x):
+            rows = x[at]
             for f, low, high in zip(self.fields, rows.min(axis=0), rows.max(axis=0), strict=True):
                 if low < f.offset or high >= f.stop:
                     raise DataError(
                         f"{what}: field {f.name!r} holds ids {low}..{high}; "
                         f"expected {f.offset}..{f.stop - 1}. Build the samples again."
                     )
-            release(x)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready mapping; `from_dict` reads it back."""

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from rokkit.files import slices
+
 SLICE = 4_000_000  # rows looked at in one go
 LARGEST = 2**62
 
@@ -27,9 +29,8 @@ def unique_tuples(
         del codes
         _, index = _sorted_codes(index)
     first = np.full(int(index.max()) + 1 if len(index) else 0, len(x), np.int64)
-    for start in range(0, len(x), SLICE):
-        rows = np.arange(start, min(start + SLICE, len(x)))
-        np.minimum.at(first, index[rows], rows)
+    for rows in slices(len(x), SLICE):
+        np.minimum.at(first, index[rows], np.arange(rows.start, rows.stop))
     return np.ascontiguousarray(x[np.ix_(first, np.asarray(columns))]), index
 
 

@@ -10,7 +10,7 @@ from rokkit.data.log import LogField
 from rokkit.data.raw_values import Vocabulary
 from rokkit.data.schema import Field
 from rokkit.errors import DataError
-from rokkit.files import release
+from rokkit.files import release, slices
 
 SLICE = 4_000_000  # rows looked at in one go, so that a pass needs little memory of its own
 WIDEST_TABLE = 1 << 27  # a table of all numbers from the lowest to the highest value fits in 512 MB
@@ -58,18 +58,18 @@ def _encode(column: "pd.Series[Any]", codes: NDArray[np.int32]) -> tuple[str | i
 def _encode_integers(values: NDArray[np.int64], codes: NDArray[np.int32]) -> NDArray[np.int64]:
     """As `_encode`, in slices and without a hash table where the numbers lie close together."""
     low, high = int(values.min()), int(values.max())
-    slices = [slice(i, i + SLICE) for i in range(0, len(values), SLICE)]
+    parts = list(slices(len(values), SLICE))
     if high - low < WIDEST_TABLE:
         seen = np.zeros(high - low + 1, bool)
-        for rows in slices:
+        for rows in parts:
             seen[values[rows] - low] = True
         distinct = np.flatnonzero(seen) + low
         rank = np.cumsum(seen, dtype=np.int32)
-        for rows in slices:
+        for rows in parts:
             codes[rows] = rank[values[rows] - low] - 1
     else:
         distinct = np.sort(pd.unique(values))
-        for rows in slices:
+        for rows in parts:
             codes[rows] = np.searchsorted(distinct, values[rows])
     return distinct
 

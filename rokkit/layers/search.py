@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rokkit.files import slices
 from rokkit.layers.attention import masked_softmax
 
 ROWS_AT_ONCE = 1_000_000  # of a pool that may be memory-mapped
@@ -65,8 +66,8 @@ def inverse_frequencies(
     Counted over the `columns` of x [N, F]; Lucene's form, which is above 0 whatever n is.
     """
     n = np.zeros(n_ids, np.int64)
-    for start in range(0, len(x), ROWS_AT_ONCE):
-        ids = np.asarray(x[start : start + ROWS_AT_ONCE])[:, list(columns)]
+    for rows in slices(len(x), ROWS_AT_ONCE):
+        ids = np.asarray(x[rows])[:, list(columns)]
         n += np.bincount(ids.ravel(), minlength=n_ids)
     return np.log1p((len(x) - n + 0.5) / (n + 0.5)).astype(np.float32)
 

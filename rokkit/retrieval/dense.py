@@ -14,7 +14,7 @@ D = M·d.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rokkit.config import require
 from rokkit.errors import DataError
+from rokkit.files import slices
 from rokkit.retrieval.bm25 import MAX_ROWS, Progress, check_k
 
 QUERIES, VECTORS = 512, 4096  # compared at once: a block of products of 8 MB
@@ -134,9 +135,9 @@ class DenseIndex:
         """
         self._check(q, k)
         best = np.full((len(q), min(k, self.n_distinct)), NONE)
-        for pool in _slices(self.n_distinct, VECTORS):
+        for pool in slices(self.n_distinct, VECTORS):
             vectors = self.distinct(pool)
-            for part in _slices(len(q), QUERIES):
+            for part in slices(len(q), QUERIES):
                 self._compare(self.vectors(q[part]), vectors, pool.start, best[part])
             if progress is not None:
                 progress(len(q) * pool.stop // self.n_distinct, len(q))
@@ -158,7 +159,7 @@ class DenseIndex:
         self._check(q, k)
         n = min(k, self.n_distinct)
         best = np.full((len(q), n), NONE)
-        for part in _slices(len(q), QUERIES):
+        for part in slices(len(q), QUERIES):
             asked = self.vectors(q[part])
             named = candidates(asked, n)
             query, place = np.nonzero((named >= 0) & asked.any(1, keepdims=True))
@@ -195,7 +196,7 @@ class DenseIndex:
             nth = np.partition(rough, len(vectors) - n, axis=1)[:, -n]
             near = rough >= np.maximum(np.maximum(worst, nth - error) - error, -2)[:, None]
         query, row = np.divmod(np.flatnonzero(near), len(vectors))
-        for pairs in _slices(len(query), PAIRS):
+        for pairs in slices(len(query), PAIRS):
             i, j = query[pairs], row[pairs]
             _merge(best, i, _keys(_scores(q[i], vectors[j]), first + j))
 
@@ -205,7 +206,7 @@ class DenseIndex:
         """The first `k` copies of the distinct rows in `best`, in the order of all rows."""
         ids = np.full((len(best), k), -1, np.int32)
         scores = np.zeros((len(best), k), np.float32)
-        for part in _slices(len(best), QUERIES):
+        for part in slices(len(best), QUERIES):
             held = best[part]
             at = np.where(held == NONE, 0, _row_of(held))
             first, count = self._starts[at], np.diff(self._starts)[at]
@@ -269,11 +270,6 @@ def _merge(best: NDArray[np.int64], query: NDArray[np.int64], keys: NDArray[np.i
     order = np.lexsort((~held, of))
     begins = np.searchsorted(of[order], rows)
     best[rows] = held[order][begins[:, None] + np.arange(n)]
-
-
-def _slices(n: int, size: int) -> Iterator[slice]:
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
 
 
 def _check_ids(ids: NDArray[Any], name: str, columns: int | None, n_ids: int) -> None:

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from rokkit.config import require
 from rokkit.data.samples import PARTS, Samples
 from rokkit.errors import ArtefactError, ConfigError, DataError, unknown_name
-from rokkit.files import folder_aside, load_array, read_json, save_array, write_json
+from rokkit.files import (
+    folder_aside,
+    load_array,
+    made_once,
+    read_json,
+    save_array,
+    write_json,
+)
 from rokkit.paths import shown
 from rokkit.retrieval.bm25 import FORMAT, BM25Index, Progress, check_k
 
@@ -184,11 +191,7 @@ def _key(**parts: Any) -> str:
 
 def _index(samples: Samples, columns: tuple[int, ...]) -> BM25Index:
     folder = samples.folder / "index" / f"bm25-{_key(columns=columns)}"
-    if not folder.is_dir():
-        folder.parent.mkdir(exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
-            if not folder.is_dir():
-                BM25Index.build(samples.pool.x, columns).save(folder)
+    made_once(folder, lambda: BM25Index.build(samples.pool.x, columns).save(folder))
     index = BM25Index.open(folder)
     if index.n_rows != len(samples.pool) or index.fields != columns:
         raise ArtefactError(

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rokkit.files import slices
+
 SLICE = 4_000_000
 _ODD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads close numbers
 
@@ -18,10 +20,10 @@ def count_duplicates(columns: Mapping[str, NDArray[Any]]) -> int:
     """
     n = len(next(iter(columns.values())))
     hashes = np.zeros(n, np.uint64)
-    for start in range(0, n, SLICE):
-        part = hashes[start : start + SLICE]
+    for rows in slices(n, SLICE):
+        part = hashes[rows]
         for values in columns.values():
-            part ^= values[start : start + SLICE].astype(np.int64).view(np.uint64)
+            part ^= values[rows].astype(np.int64).view(np.uint64)
             part *= _ODD
             part ^= part >> np.uint64(29)
             part *= np.uint64(0xBF58476D1CE4E5B9)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
 from rokkit.config import build, require
 from rokkit.data.log import EventLog
 from rokkit.data.sources.alipay import Alipay
@@ -18,6 +16,7 @@ from rokkit.data.sources.tianchi import Tianchi
 from rokkit.data.sources.tmall import Tmall
 from rokkit.data.twin import FormatName, Structure, TwinOptions, write_twin
 from rokkit.errors import ArtefactError
+from rokkit.files import made_once
 from rokkit.paths import data_root, shown
 
 logger = logging.getLogger(__name__)
@@ -92,12 +91,13 @@ class Twin(Source):
 def _written(twin: TwinOptions) -> Path:
     """The folder of the twin; one process writes it, others wait."""
     folder = data_root() / "raw" / f"twin-{twin.format}-{twin.rows}-{twin.digest[:12]}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if not folder.is_dir():
-                logger.info("writing a twin of %s rows into %s", f"{twin.rows:,}", shown(folder))
-                write_twin(twin, folder)
+
+    def make() -> None:
+        logger.info("writing a twin of %s rows into %s", f"{twin.rows:,}", shown(folder))
+        write_twin(twin, folder)
+
+    data_root().mkdir(parents=True, exist_ok=True)
+    made_once(folder, make)
     if not (folder / "twin.json").is_file():
         raise ArtefactError(f"{shown(folder)} is incomplete. Remove it; it is then made again.")
     return folder
