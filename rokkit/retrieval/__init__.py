@@ -5,13 +5,13 @@ from rokkit.retrieval.bm25 import BM25Index
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.dense_neighbours import DenseRetriever, recall
 from rokkit.retrieval.neighbours import (
-    Neighbours,
     neighbour_meta,
     neighbours,
     open_index,
     pool_neighbour_meta,
     pool_neighbours,
 )
+from rokkit.retrieval.tables import Neighbours
 
 __all__ = [
     "BM25Index",

@@ -9,18 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from rokkit.config import require
 from rokkit.data.samples import Samples
-from rokkit.errors import ArtefactError, ConfigError, DataError, unknown_name
-from rokkit.files import folder_aside, load_array, read_json, save_array, write_json
-from rokkit.paths import shown
+from rokkit.files import read_json
 from rokkit.retrieval.approximate import GraphConfig, VectorGraph
 from rokkit.retrieval.bm25 import Progress, check_k
 from rokkit.retrieval.dense import DenseIndex
-from rokkit.retrieval.neighbours import TARGETS, Neighbours
+from rokkit.retrieval.tables import (
+    Answer,
+    Neighbours,
+    check_pool_rows,
+    check_target,
+    field_columns,
+    stored,
+    without_itself,
+)
 
 FORMAT = 1  # of the tables, and of what a search answers
 
@@ -47,13 +52,10 @@ class DenseRetriever:
 
         Raises ConfigError for a field that does not exist and for a table of other ids.
         """
-        schema = samples.schema
-        names = schema.retrieval if fields is None else fields
-        require(bool(names), "fields", fields, "at least one field")
-        require(len(set(names)) == len(names), "fields", fields, "distinct fields")
-        require(len(table) == schema.n_ids, "ids in the table", len(table), str(schema.n_ids))
+        n_ids = samples.schema.n_ids
+        self.columns = field_columns(samples, fields)
+        require(len(table) == n_ids, "ids in the table", len(table), str(n_ids))
         self.samples = samples
-        self.columns = tuple(sorted(schema.column(name) for name in names))
         self.graph = graph
         self._table = np.ascontiguousarray(table)
         self._digest = hashlib.sha256(self._table.data).hexdigest()
@@ -65,7 +67,8 @@ class DenseRetriever:
         are answered. Raises ConfigError for a part that does not exist, a `k` outside 1..pool rows
         and a graph without the library for it, and ArtefactError for damaged files.
         """
-        return self._stored(self._target(part), None, k, progress)
+        check_target(part)
+        return self._stored(part, None, k, progress)
 
     def pool_neighbours(
         self, rows: NDArray[np.int64], k: int, progress: Progress | None = None
@@ -85,7 +88,8 @@ class DenseRetriever:
 
         Raises ArtefactError if `neighbours` has not been called for it.
         """
-        return self._meta(self._folder(self._target(part), None, k))
+        check_target(part)
+        return self._meta(self._folder(part, None, k))
 
     def pool_meta(self, rows: NDArray[np.int64], k: int) -> dict[str, Any]:
         """The same of a table of `pool_neighbours`, whose part is "pool"."""
@@ -99,18 +103,8 @@ class DenseRetriever:
     def _walk(self) -> VectorGraph:
         return VectorGraph(self._index, self.graph)
 
-    def _target(self, part: str) -> str:
-        if part not in TARGETS:
-            raise ConfigError("neighbours: " + unknown_name("part", part, TARGETS))
-        return part
-
     def _pool_rows(self, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-        pool = len(self.samples.pool)
-        require(k < pool, "k", k, f"at most {pool - 1}, the pool's rows but for the one asked for")
-        rows = np.ascontiguousarray(rows, np.int64)
-        if rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < pool):
-            raise DataError(f"rows are {rows}; expected numbers of the pool's {pool} rows.")
-        return rows
+        return check_pool_rows(rows, k, len(self.samples.pool))
 
     def _folder(self, part: str, rows: NDArray[np.int64] | None, k: int) -> Path:
         check_k(k, len(self.samples.pool))
@@ -131,26 +125,20 @@ class DenseRetriever:
         self, part: str, rows: NDArray[np.int64] | None, k: int, progress: Progress | None
     ) -> Neighbours:
         """The table, searched for first if it is not stored yet."""
-        folder = self._folder(part, rows, k)
-        if not folder.is_dir():
-            folder.parent.mkdir(exist_ok=True)
-            with FileLock(folder.parent / f".{folder.name}.lock"):
-                if not folder.is_dir():  # while this process waited, another may have been at work
-                    self._write(part, rows, k, folder, progress)
-        return self._read(folder, (len(self.samples.part(part) if rows is None else rows), k))
+        queries = len(self.samples.part(part) if rows is None else rows)
+        return stored(
+            self._folder(part, rows, k),
+            (queries, k),
+            lambda: self._search(part, rows, k, progress),
+        )
 
     def _meta(self, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = read_json(folder / "meta.json")
         return found
 
-    def _write(
-        self,
-        part: str,
-        rows: NDArray[np.int64] | None,
-        k: int,
-        folder: Path,
-        progress: Progress | None,
-    ) -> None:
+    def _search(
+        self, part: str, rows: NDArray[np.int64] | None, k: int, progress: Progress | None
+    ) -> Answer:
         x, index = self.samples.part(part).x, self._index
         q, n = (x, k) if rows is None else (x[rows], k + 1)
         made = index.build_seconds + (self._walk.build_seconds if self.graph else 0.0)
@@ -159,9 +147,8 @@ class DenseRetriever:
             ids, scores = index.search(q, n, progress=progress)
         else:
             ids, scores = index.search_among(q, n, self._walk, progress=progress)
-        if rows is not None:  # without itself, or the last where k equal rows lie before it
-            kept = np.argsort(ids == rows[:, None], axis=1, kind="stable")[:, :-1]
-            ids, scores = np.take_along_axis(ids, kept, 1), np.take_along_axis(scores, kept, 1)
+        if rows is not None:
+            ids, scores = without_itself(ids, scores, rows)
         meta = {
             "format": FORMAT,
             "part": part,
@@ -174,20 +161,7 @@ class DenseRetriever:
             "build_seconds": made,
             "search_seconds": time.perf_counter() - begun,
         }
-        with folder_aside(folder) as draft:
-            save_array(draft / "ids.npy", ids)
-            save_array(draft / "scores.npy", scores)
-            write_json(draft / "meta.json", meta)
-
-    def _read(self, folder: Path, shape: tuple[int, int]) -> Neighbours:
-        ids, scores = load_array(folder / "ids.npy"), load_array(folder / "scores.npy")
-        for name, array, dtype in (("ids", ids, np.int32), ("scores", scores, np.float32)):
-            if array.shape != shape or array.dtype != dtype:
-                raise ArtefactError(
-                    f"{shown(folder)}/{name}.npy is {array.dtype} {array.shape}; expected "
-                    f"{np.dtype(dtype)} {shape}. Remove the folder and run again."
-                )
-        return Neighbours(ids, scores)
+        return ids, scores, meta
 
 
 def recall(found: Neighbours, wanted: Neighbours) -> float:

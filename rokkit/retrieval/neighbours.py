@@ -8,38 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from rokkit.config import require
-from rokkit.data.samples import PARTS, Samples
-from rokkit.errors import ArtefactError, ConfigError, DataError, unknown_name
-from rokkit.files import (
-    folder_aside,
-    load_array,
-    made_once,
-    read_json,
-    save_array,
-    write_json,
-)
+from rokkit.data.samples import Samples
+from rokkit.errors import ArtefactError
+from rokkit.files import made_once, read_json
 from rokkit.paths import shown
 from rokkit.retrieval.bm25 import FORMAT, BM25Index, Progress, check_k
-
-TARGETS = tuple(name for name in PARTS if name != "pool")
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The K best pool rows of each of N samples, best first. Arrays are memory-mapped."""
-
-    ids: NDArray[np.int32]  # [N, K] rows of the pool; -1 where fewer than K rows match
-    scores: NDArray[np.float32]  # [N, K]; 0 there
-
-    def followed_by(self, other: "Neighbours") -> "Neighbours":
-        """Those of these samples and then those of `other`, of the same K; copies in memory."""
-        return Neighbours(
-            np.concatenate([self.ids, other.ids]), np.concatenate([self.scores, other.scores])
-        )
+from rokkit.retrieval.tables import (
+    Answer,
+    Neighbours,
+    check_pool_rows,
+    check_target,
+    field_columns,
+    stored,
+    without_itself,
+)
 
 
 def neighbours(
@@ -109,7 +93,7 @@ def open_index(samples: Samples, fields: tuple[str, ...] | None = None) -> BM25I
 
     Raises ConfigError for a field that does not exist and ArtefactError for damaged files.
     """
-    return _index(samples, _field_columns(samples, fields))
+    return _index(samples, field_columns(samples, fields))
 
 
 @dataclass(frozen=True)
@@ -151,37 +135,20 @@ def _pool_table(
 ) -> _Table:
     pool = len(samples.pool)
     check_k(k, pool)
-    require(k < pool, "k", k, f"at most {pool - 1}, the pool's rows but for the one searched for")
-    rows = np.ascontiguousarray(rows, np.int64)
-    if rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < pool):
-        raise DataError(f"rows are {rows}; expected numbers of the pool's {pool} rows.")
-    return _Table(samples, "pool", k, _field_columns(samples, fields), rows)
+    rows = check_pool_rows(rows, k, pool)
+    return _Table(samples, "pool", k, field_columns(samples, fields), rows)
 
 
 def _stored(table: _Table, progress: Progress | None) -> Neighbours:
     """The table, searched for first if it is not stored yet."""
-    folder = table.folder
-    if not folder.is_dir():
-        folder.parent.mkdir(exist_ok=True)
-        with FileLock(folder.parent / f".{folder.name}.lock"):
-            if not folder.is_dir():  # while this process waited, another may have been at work
-                _write_table(table, folder, progress)
-    return _read_table(folder, (len(table), table.k))
+    return stored(table.folder, (len(table), table.k), lambda: _search(table, progress))
 
 
 def _check(samples: Samples, part: str, k: int, fields: tuple[str, ...] | None) -> tuple[int, ...]:
     """The columns to search; ConfigError for what cannot be asked for."""
-    if part not in TARGETS:
-        raise ConfigError("neighbours: " + unknown_name("part", part, TARGETS))
+    check_target(part)
     check_k(k, len(samples.pool))
-    return _field_columns(samples, fields)
-
-
-def _field_columns(samples: Samples, fields: tuple[str, ...] | None) -> tuple[int, ...]:
-    names = samples.schema.retrieval if fields is None else fields
-    require(len(names) > 0, "fields", fields, "at least one field")
-    require(len(set(names)) == len(names), "fields", fields, "distinct fields")
-    return tuple(sorted(samples.schema.column(name) for name in names))
+    return field_columns(samples, fields)
 
 
 def _key(**parts: Any) -> str:
@@ -201,14 +168,14 @@ def _index(samples: Samples, columns: tuple[int, ...]) -> BM25Index:
     return index
 
 
-def _write_table(table: _Table, folder: Path, progress: Progress | None) -> None:
+def _search(table: _Table, progress: Progress | None) -> Answer:
     samples, rows = table.samples, table.rows
     index, q = _index(samples, table.columns), table.queries
     begun = time.perf_counter()
     one_more = table.k + (rows is not None)  # the row itself, mostly
     ids, scores, touched = index.search_with_effort(q, one_more, progress=progress)
     if rows is not None:
-        ids, scores = _without_itself(ids, scores, rows)
+        ids, scores = without_itself(ids, scores, rows)
     meta = {
         "format": FORMAT,
         "part": table.part,
@@ -220,26 +187,4 @@ def _write_table(table: _Table, folder: Path, progress: Progress | None) -> None
         "search_seconds": time.perf_counter() - begun,
         "rows_touched": float(touched.mean()) if len(q) else 0.0,
     }
-    with folder_aside(folder) as draft:
-        save_array(draft / "ids.npy", ids)
-        save_array(draft / "scores.npy", scores)
-        write_json(draft / "meta.json", meta)
-
-
-def _without_itself(
-    ids: NDArray[np.int32], scores: NDArray[np.float32], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Each answer [P, k + 1] without `rows`, or without its last where k equal rows lie earlier."""
-    kept = np.argsort(ids == rows[:, None], axis=1, kind="stable")[:, :-1]
-    return np.take_along_axis(ids, kept, 1), np.take_along_axis(scores, kept, 1)
-
-
-def _read_table(folder: Path, shape: tuple[int, int]) -> Neighbours:
-    ids, scores = load_array(folder / "ids.npy"), load_array(folder / "scores.npy")
-    for name, array, dtype in (("ids", ids, np.int32), ("scores", scores, np.float32)):
-        if array.shape != shape or array.dtype != dtype:
-            raise ArtefactError(
-                f"{shown(folder)}/{name}.npy is {array.dtype} {array.shape}; expected "
-                f"{np.dtype(dtype)} {shape}. Remove the folder and run again."
-            )
-    return Neighbours(ids, scores)
+    return ids, scores, meta

@@ -15,7 +15,7 @@ from rokkit.data.batch import Batch
 from rokkit.data.samples import Samples
 from rokkit.data.sampling import stream
 from rokkit.errors import ConfigError, DataError, unknown_name
-from rokkit.retrieval.neighbours import Neighbours
+from rokkit.retrieval.tables import Neighbours
 
 NEEDS = frozenset({"history", "history_negatives", "neighbours"})
 
