@@ -248,7 +248,6 @@ def _estimate(
         build_config(model_spec.name, dict(model_spec.config))
     )
     samples = inputs.samples
-    begun = time.perf_counter()
     with clock.time("train"):
         model.fit(
             samples.train,
@@ -275,7 +274,7 @@ def _estimate(
         best_step=model.best_round,
         best_epoch=model.best_round,
         best_metric=model.history[model.best_round - 1]["auc"],
-        seconds=time.perf_counter() - begun,
+        seconds=clock.seconds["train"],
         steps=len(model.history),
     )
     weights = {"trees": torch.frombuffer(bytearray(model.state()), dtype=torch.uint8)}

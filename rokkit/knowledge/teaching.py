@@ -3,11 +3,9 @@
 Symbols: N samples of a feed; B of a batch; K neighbours; R width of r.
 """
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,7 +14,7 @@ from rokkit.data.batch import Batch
 from rokkit.errors import ConfigError
 from rokkit.layers import IdEmbedding
 from rokkit.models.ctr import CTRModel, check_batch
-from rokkit.training.ctr import EVALUATION_ROWS
+from rokkit.training.ctr import EVALUATION_ROWS, over
 from rokkit.training.feed import Feed
 
 
@@ -36,7 +34,7 @@ def teacher_representations(
 
     A sample without neighbours is aggregated over none: its r is what the teacher makes of that.
     """
-    return _over(model, feed, batch_size, model.aggregate)
+    return over(model, feed, batch_size, model.aggregate)
 
 
 def teacher_attention(
@@ -57,19 +55,4 @@ def teacher_attention(
         check_batch(batch, model.needs)
         return backbone.attention_weights(batch, model.embedding)
 
-    return _over(model, feed, batch_size, weights)
-
-
-def _over(
-    model: CTRModel, feed: Feed, batch_size: int, answer: Callable[[Batch], Float[Tensor, "B M"]]
-) -> NDArray[np.float32]:
-    """[N, M]: what the model answers to all of `feed`, in eval mode and back."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            blocks = [answer(feed.batch(rows)).float().cpu() for rows in feed.chunks(batch_size)]
-    finally:
-        model.train(was_training)
-    found: NDArray[np.float32] = torch.cat(blocks).numpy()
-    return found
+    return over(model, feed, batch_size, weights)

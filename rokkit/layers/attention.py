@@ -107,21 +107,35 @@ class BehaviourAttention(nn.Module):
         return torch.bmm(weights[:, None], keys).squeeze(1)
 
 
-class NeighbourAttention(nn.Module):
-    """RIM's attention: weights softmax_k ⟨W x + b, S_k⟩ over the neighbours (rim.py)."""
+class ProductAttention(nn.Module):
+    """Weights softmax_k ⟨W x + b, S_k⟩ of keys S_k for a query x."""
+
+    def __init__(self, query_dim: int, key_dim: int, bias: bool = True) -> None:
+        super().__init__()
+        self.query = nn.Linear(query_dim, key_dim, bias=bias)
+
+    def forward(
+        self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"], mask: Bool[Tensor, "B K"]
+    ) -> Float[Tensor, "B K"]:
+        """The weight of each key; all 0 for a row without any."""
+        return masked_softmax(self.scores(x, keys), mask)
+
+    def scores(self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """⟨W x + b, S_k⟩."""
+        return torch.bmm(keys, self.query(x)[:, :, None]).squeeze(2)
+
+
+class NeighbourAttention(ProductAttention):
+    """RIM's attention over the neighbours (rim.py)."""
 
     def __init__(self, dim: int, scale: bool = False) -> None:
         """`scale` divides the products by √D, as in the author's PyTorch version."""
-        super().__init__()
-        self.query = nn.Linear(dim, dim)
+        super().__init__(dim, dim)
         self.factor = dim**-0.5 if scale else 1.0
 
-    def forward(
-        self, x: Float[Tensor, "B D"], neighbours: Float[Tensor, "B K D"], mask: Bool[Tensor, "B K"]
-    ) -> Float[Tensor, "B K"]:
-        """The weight of each neighbour; all 0 for a row without any."""
-        scores = torch.bmm(neighbours, self.query(x)[:, :, None]).squeeze(2)
-        return masked_softmax(scores * self.factor, mask)
+    def scores(self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
+        """⟨W x + b, S_k⟩, divided by √D with `scale`."""
+        return super().scores(x, keys) * self.factor
 
 
 def fixed_shapes(tensor: Tensor) -> bool:

@@ -12,24 +12,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rokkit.layers.attention import ActivationUnit, masked_softmax
+from rokkit.layers.attention import ActivationUnit, ProductAttention, masked_softmax
 
 
-class StateAttention(nn.Module):
+class StateAttention(ProductAttention):
     """a_t = softmax_t ⟨W q, h_t⟩: how much each state bears on the target.
 
     (Interest Evolving Layer.)
     """
 
     def __init__(self, query_dim: int, state_dim: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(query_dim, state_dim, bias=False)
-
-    def forward(
-        self, q: Float[Tensor, "B Q"], states: Float[Tensor, "B T H"], mask: Bool[Tensor, "B T"]
-    ) -> Float[Tensor, "B T"]:
-        """The weight of each state; 0 at padding, so all 0 for a user without behaviours."""
-        return masked_softmax(torch.bmm(states, self.query(q)[:, :, None]).squeeze(2), mask)
+        super().__init__(query_dim, state_dim, bias=False)
 
 
 class StateActivationUnit(nn.Module):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rokkit.files import slices
-from rokkit.layers.attention import masked_softmax
+from rokkit.layers.attention import ProductAttention
 
 ROWS_AT_ONCE = 1_000_000  # of a pool that may be memory-mapped
 
@@ -125,16 +125,11 @@ class ProductSearch(nn.Module):
         return scores.detach(), torch.cat([pooled, q], 1)
 
 
-class QueryAttention(nn.Module):
+class QueryAttention(ProductAttention):
     """Σ_k softmax_k⟨W x + b, h_k⟩ h_k over what was found (rec.py of UBR4CTR's public code)."""
-
-    def __init__(self, query_dim: int, key_dim: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(query_dim, key_dim)
 
     def forward(
         self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"], mask: Bool[Tensor, "B K"]
     ) -> Float[Tensor, "B D"]:
         """What was found, weighed; zero for a row with nothing."""
-        scores = torch.bmm(keys, self.query(x)[:, :, None]).squeeze(2)
-        return torch.bmm(masked_softmax(scores, mask)[:, None], keys).squeeze(1)
+        return torch.bmm(super().forward(x, keys, mask)[:, None], keys).squeeze(1)

@@ -1,5 +1,6 @@
 """Training and predicting click-through rates."""
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -67,13 +68,19 @@ def predict(
     have 8 bits of precision: many predictions tie then.
     """
     require(batch_size >= 1, "batch_size", batch_size, "at least 1")
+    with torch.autocast(feed.device.type, torch.bfloat16, enabled=amp):
+        return over(model, feed, batch_size, lambda batch: model(batch).float().sigmoid())
+
+
+def over(
+    model: nn.Module, feed: Feed, batch_size: int, answer: Callable[[Batch], Tensor]
+) -> NDArray[np.float32]:
+    """[N, …]: `answer` to all of `feed`, in its order, while the model is in eval mode."""
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), torch.autocast(feed.device.type, torch.bfloat16, enabled=amp):
-            blocks = [
-                model(feed.batch(rows)).float().sigmoid().cpu() for rows in feed.chunks(batch_size)
-            ]
+        with torch.no_grad():
+            blocks = [answer(feed.batch(rows)).float().cpu() for rows in feed.chunks(batch_size)]
     finally:
         model.train(was_training)
     found: NDArray[np.float32] = torch.cat(blocks).numpy()

@@ -48,6 +48,7 @@ def read_batches(file: RawFile, layout: Layout, tally: Tally) -> Iterator[pa.Rec
     names, has_header, quoted = _columns(head, layout, file)
 
     def malformed(row: "pa.csv.InvalidRow") -> str:
+        tally.rows += 1
         tally.drop(f"lines without {len(names)} fields (cut off or damaged)", 1)
         return "skip"
 
@@ -72,6 +73,7 @@ def read_batches(file: RawFile, layout: Layout, tally: Tally) -> Iterator[pa.Rec
                 ),
             )
             for batch in reader:
+                tally.rows += len(batch)
                 report(stream.tell())
                 yield _unquoted(batch) if quoted else batch
         except pa.ArrowInvalid as error:

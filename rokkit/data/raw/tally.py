@@ -4,9 +4,10 @@ from collections import Counter
 
 
 class Tally:
-    """Rows dropped, by reason, and rows repaired or odd but kept, by what it was."""
+    """Rows read; rows dropped, by reason; rows repaired or odd but kept, by what it was."""
 
     def __init__(self) -> None:
+        self.rows = 0  # read, those that are dropped included
         self._dropped: Counter[str] = Counter()
         self._repaired: Counter[str] = Counter()
 

@@ -143,16 +143,13 @@ class Tianchi(Source):
             },
             data_root() / "samples",
         )
-        rows_read = 0
         layout = Layout(names=tuple(form.columns.values()))
         for batch in read_batches(self.file(options), layout, tally):
-            rows_read += len(batch)
             rows = _rows(batch, form, tally)
             rows = _kept(rows, clicks, ubr, form, tally)
             rows |= attributes.look_up(rows["user"], tally)
             rows |= {name: of_time(rows["time"]) for name, of_time in calendar.items()}
             spool.append(rows)
-        rows_read += sum(n for reason, n in tally.dropped if reason.startswith("lines without"))
         columns = spool.columns()
         tally.repair(
             "exact repeats of another row (kept: each is an event)", count_duplicates(columns)
@@ -181,10 +178,10 @@ class Tianchi(Source):
             origin=Origin(
                 licence=LICENCE,
                 licence_note=LICENCE_NOTE,
-                rows_read=rows_read,
+                rows_read=tally.rows,
                 dropped=tally.dropped,
                 repaired=tally.repaired,
-                notes=_notes(form, rows_read),
+                notes=_notes(form, tally.rows),
             ),
         )
 
