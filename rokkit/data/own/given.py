@@ -68,9 +68,7 @@ class GivenParts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenEventLog(EventLog):
-    """An event log whose column `part` holds each row's index into `PARTS`."""
-
+class _Given(Log):
     part: str
 
     def __post_init__(self) -> None:
@@ -79,14 +77,13 @@ class GivenEventLog(EventLog):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GivenImpressionLog(ImpressionLog):
+class GivenEventLog(_Given, EventLog):
+    """An event log whose column `part` holds each row's index into `PARTS`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenImpressionLog(_Given, ImpressionLog):
     """An impression log whose column `part` holds each row's index into `PARTS`."""
-
-    part: str
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _set_split(self, self.part)
 
 
 def _set_split(log: Log, column: str) -> None:
