@@ -31,5 +31,5 @@ def bases_unchanged(constructions: Iterable[Report], reports: Iterable[Report]) 
     return all(
         parent in made and base_unchanged(made[parent], user)
         for user in users
-        for parent in user.spec.parents()
+        for parent in user.spec.parents()[:1]
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,11 @@ from rokkit.models import (
     model_entry,
     parameter_counts,
 )
+from rokkit.models.dert import DERT
 from rokkit.paths import shown
 from rokkit.retrieval import (
+    DenseRetriever,
+    GraphConfig,
     Neighbours,
     neighbour_meta,
     neighbours,
@@ -96,7 +100,8 @@ def execute(
     """
     started, clock = datetime.now(UTC), Clock()
     with clock.time("total"):
-        inputs = Inputs(spec, load(spec.data.name, **dict(spec.data.options)), device)
+        samples = load(spec.data.name, **dict(spec.data.options))
+        inputs = Inputs(spec, samples, device, parents[-1] if spec.encoder else None)
         if spec.model is None:
             assert spec.knowledge is not None
             found = _construct(spec, spec.knowledge, inputs, folder, parents[0], clock, progress)
@@ -106,7 +111,7 @@ def execute(
             found = _train(spec, spec.model, inputs, folder, parents, clock, progress)
         save_weights(folder, found.weights)
         _write_history(folder / HISTORY, found.fit.history)
-    timings = _earlier(parents) | clock.seconds
+    timings = _earlier(spec, parents) | clock.seconds
     if inputs.retrieval:
         timings["retrieval"] = sum(inputs.retrieval.values())
     write_json(
@@ -146,8 +151,12 @@ class Found:
 class Inputs:
     """The feeds of a run: samples, and neighbours where somebody reads them."""
 
-    def __init__(self, spec: RunSpec, samples: Samples, device: str) -> None:
+    def __init__(
+        self, spec: RunSpec, samples: Samples, device: str, encoder: Path | None = None
+    ) -> None:
+        """`encoder` is the folder of the finished `spec.encoder`."""
         self.spec = spec
+        self.encoder = encoder
         self.samples = samples
         self.device = device
         self.retrieval: dict[str, float] = {}  # seconds by part
@@ -179,7 +188,25 @@ class Inputs:
             device=self.device,
         )
 
+    @cached_property
+    def table(self) -> Tensor | None:
+        """The encoder's id table [V, d], if a dense engine finds the neighbours."""
+        return None if self.encoder is None else read_weights(self.encoder)["embedding.weight"]
+
+    @cached_property
+    def _dense(self) -> DenseRetriever | None:
+        if self.table is None:
+            return None
+        graph = GraphConfig() if self.spec.retrieval.engine == "approximate" else None
+        fields = self.spec.retrieval.fields or None
+        return DenseRetriever(self.samples, self.table.numpy(), fields, graph)
+
     def _neighbours(self, part: str) -> Neighbours:
+        if self._dense is not None:
+            held = self._dense.neighbours(part, self.spec.retrieval.k)
+            cost = self._dense.meta(part, self.spec.retrieval.k)
+            self.retrieval[part] = cost["search_seconds"] + cost["build_seconds"]
+            return held
         fields = self.spec.retrieval.fields or None
         found = neighbours(self.samples, part, self.spec.retrieval.k, fields)
         meta = neighbour_meta(self.samples, part, self.spec.retrieval.k, fields)
@@ -187,6 +214,11 @@ class Inputs:
         return found
 
     def _pool_neighbours(self, rows: NDArray[np.int64]) -> Neighbours:
+        if self._dense is not None:
+            held = self._dense.pool_neighbours(rows, self.spec.retrieval.k)
+            cost = self._dense.pool_meta(rows, self.spec.retrieval.k)
+            self.retrieval["pool"] = cost["search_seconds"]
+            return held
         fields = self.spec.retrieval.fields or None
         found = pool_neighbours(self.samples, rows, self.spec.retrieval.k, fields)
         meta = pool_neighbour_meta(self.samples, rows, self.spec.retrieval.k, fields)
@@ -209,6 +241,8 @@ def _train(
     model: CTRModel | KnowledgeModel
     if spec.knowledge is None:
         model = create_model(model_spec.name, schema, **config)
+        if isinstance(model.backbone, DERT) and inputs.table is not None:
+            model.backbone.adopt(model.embedding, inputs.table)
     else:
         base = load_base(parents[0], spec.knowledge, inputs.samples)
         model = with_knowledge(model_spec.name, schema, base, spec.knowledge.use, **config)
@@ -446,12 +480,18 @@ def _measure(samples: Samples, part: str, p: NDArray[np.float32]) -> dict[str, f
     return evaluate(y, p, samples.user_index(x))
 
 
-def _earlier(parents: Sequence[Path]) -> dict[str, float]:
-    """Seconds that the parents took: "teacher" and, for a model with knowledge, "construct"."""
+def _earlier(spec: RunSpec, parents: Sequence[Path]) -> dict[str, float]:
+    """Seconds that the parents took, by what they are to the run.
+
+    "teacher" and, for a model with knowledge, "construct"; "encoder" where neighbours are dense.
+    """
     found: dict[str, float] = {}
-    for folder in parents:
+    for parent, folder in zip(spec.parents(), parents, strict=True):
         timings = read_json(folder / REPORT)["timings"]
-        kept = ("retrieval", "teacher", "construct")
+        if parent == spec.encoder:
+            found["encoder"] = timings["train"]
+            continue
+        kept = ("retrieval", "teacher", "construct", "encoder")
         found |= {name: timings[name] for name in kept if name in timings}
         if "teacher" not in timings:  # the parent is the teacher itself
             found["teacher"] = timings["train"]

@@ -39,6 +39,10 @@ class Settings:
     # Inputs of the models
     k: int = _setting(10, "neighbours retrieved for each sample")
     retrieval_fields: tuple[str, ...] = _setting((), "fields matched; empty: the data set's own")
+    dense_engine: Literal["dense", "approximate"] = _setting(
+        "dense", "search of dense neighbours (DERT): exact, or approximate by faiss"
+    )
+    encoder: str = _setting("rim", "model whose id table makes the vectors of dense neighbours")
     history_length: int = _setting(50, "behaviours of the user that a model sees, newest kept")
 
     # Models

@@ -18,7 +18,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from rokkit.config import build, check_type, require
 from rokkit.errors import ConfigError, unknown_name
@@ -56,17 +56,6 @@ class DataSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalSpec:
-    """Which neighbours a run sees."""
-
-    k: int = 10  # neighbours of each sample
-    fields: tuple[str, ...] = ()  # matched fields; () = the schema's
-
-    def __post_init__(self) -> None:
-        require(self.k >= 1, "retrieval.k", self.k, "at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A registered backbone or teacher and those of its settings that are not the default."""
 
@@ -96,6 +85,43 @@ class ModelSpec:
     def _built(self) -> Any:
         config_class = model_entry(self.name).meta["config"]
         return build(config_class, dict(self.config), where=f"model {self.name!r}")
+
+
+Engine = Literal["bm25", "dense", "approximate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalSpec:
+    """Which neighbours a run sees.
+
+    Dense engines search by the id table of an encoder, which is a run of its own, a parent of each
+    run that reads the neighbours; its own neighbours are those of BM25.
+    """
+
+    k: int = 10  # neighbours of each sample
+    fields: tuple[str, ...] = ()  # matched fields; () = the schema's
+    engine: Engine = "bm25"
+    encoder: ModelSpec | None = None  # of a dense engine
+    encoder_training: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        engines = get_args(Engine)
+        require(self.k >= 1, "retrieval.k", self.k, "at least 1")
+        require(
+            self.engine in engines, "retrieval.engine", self.engine, f"one of {', '.join(engines)}"
+        )
+        if (self.encoder is None) != (self.engine == "bm25"):
+            raise ConfigError(
+                f"retrieval.engine is {self.engine!r} and the encoder "
+                f"{self.encoder.name if self.encoder else None!r}; expected one with 'dense' and "
+                "'approximate', such as rim, and none with 'bm25'."
+            )
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """What a key need not cover; an encoder is covered as a parent."""
+        encoder = {"encoder", "encoder_training"}
+        return frozenset(encoder | {"engine"} if self.engine == "bm25" else encoder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,11 +174,13 @@ class RunSpec:
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         if self.model is None and self.knowledge is None:
             raise ConfigError("a RunSpec has neither model nor knowledge; give at least one.")
-        if self.model is not None and getattr(model_entry(self.model.name).target, "dense", False):
+        reader = self.model or (self.knowledge and self.knowledge.teacher)
+        dense = getattr(model_entry(reader.name).target, "dense", False) if reader else False
+        if reader and dense and self.retrieval.engine == "bm25":
             raise ConfigError(
-                f"{self.model.name!r} reads the neighbours that a dense engine finds with a "
-                "trained teacher's table, and runs search by BM25 alone so far; take rim, or use "
-                "rokkit.retrieval.DenseRetriever by hand."
+                f"{reader.name!r} reads the neighbours that a dense engine finds with a trained "
+                "table, and retrieval.engine is 'bm25'; expected 'dense' or 'approximate' with an "
+                "encoder such as rim (with a knowledge base: a teacher that reads them too)."
             )
         if self.knowledge is not None and self.model and is_estimator(self.model.name):
             raise ConfigError(
@@ -182,14 +210,29 @@ class RunSpec:
         return self.model.needs
 
     def parents(self) -> tuple["RunSpec", ...]:
-        """The runs whose weights this one needs."""
+        """The runs whose weights this one needs; the encoder of its neighbours is the last."""
+        encoder = () if self.encoder is None else (self.encoder,)
         if self.knowledge is None:
-            return ()
+            return encoder
         if self.model is not None:
-            return (replace(self, model=None),)
+            return (replace(self, model=None), *encoder)
         teacher = self.knowledge.teacher
         training = self.knowledge.teacher_training
-        return (replace(self, model=teacher, training=training, knowledge=None),)
+        return (replace(self, model=teacher, training=training, knowledge=None), *encoder)
+
+    @property
+    def encoder(self) -> "RunSpec | None":
+        """The run by whose table the neighbours that this one reads are found, if there is one."""
+        held = self.retrieval
+        if held.encoder is None or "neighbours" not in self.needs:
+            return None
+        return replace(
+            self,
+            model=held.encoder,
+            retrieval=RetrievalSpec(k=held.k, fields=held.fields),
+            training=held.encoder_training,
+            knowledge=None,
+        )
 
     def resolved(self, fingerprint: str) -> dict[str, Any]:
         """What the key covers, JSON-ready: each setting that the run uses, defaults filled in.
@@ -204,7 +247,7 @@ class RunSpec:
             "parents": [parent.key(fingerprint) for parent in self.parents()],
         }
         if "neighbours" in self.needs:
-            own["retrieval"] = dataclasses.asdict(self.retrieval)
+            own["retrieval"] = _covered(self.retrieval)
         if self.needs & {"history", "history_negatives"}:
             own["history_length"] = self.history_length
         if self.model is None:
@@ -233,6 +276,8 @@ class RunSpec:
             values["model"]["config"] = dict(self.model.config)
         if self.knowledge is not None:
             values["knowledge"]["teacher"]["config"] = dict(self.knowledge.teacher.config)
+        if self.retrieval.encoder is not None:
+            values["retrieval"]["encoder"]["config"] = dict(self.retrieval.encoder.config)
         return values
 
     @classmethod
@@ -244,6 +289,10 @@ class RunSpec:
         ready["data"] = build(DataSpec, data, where="spec: data")
         if ready.get("model") is not None:
             ready["model"] = _model_from(ready["model"], "spec: model")
+        retrieval = dict(ready.get("retrieval") or {})
+        if retrieval.get("encoder") is not None:
+            retrieval["encoder"] = _model_from(retrieval["encoder"], "spec: encoder")
+            ready["retrieval"] = build(RetrievalSpec, retrieval, where="spec: retrieval")
         if ready.get("knowledge") is not None:
             knowledge = dict(ready["knowledge"])
             knowledge["teacher"] = _model_from(knowledge.get("teacher") or {}, "spec: teacher")

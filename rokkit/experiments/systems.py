@@ -43,11 +43,24 @@ def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
     return RunSpec(
         data=DataSpec.of(settings.dataset, settings.options_of_data()),
         model=model,
-        retrieval=RetrievalSpec(k=settings.k, fields=settings.retrieval_fields),
+        retrieval=_retrieval(settings.teacher if rok else name, settings),
         history_length=settings.history_length,
         training=training,
         knowledge=_knowledge(settings) if rok else None,
         seed=seed,
+    )
+
+
+def _retrieval(reader: str, settings: Settings) -> RetrievalSpec:
+    """The neighbours that the model `reader` is made for."""
+    common = RetrievalSpec(k=settings.k, fields=settings.retrieval_fields)
+    if not getattr(model_entry(reader).target, "dense", False):
+        return common
+    return dataclasses.replace(
+        common,
+        engine=settings.dense_engine,
+        encoder=_model(settings.encoder, settings),
+        encoder_training=_training(settings.encoder, settings),
     )
 
 

@@ -442,13 +442,14 @@ def test_the_samples_behind_a_spec_reach_the_key(
     assert len(Runs().plan([spec("LR"), spec("LR", data_options=("noise=0.1",))])) == 1
 
 
-@pytest.mark.parametrize("make", [lambda: spec("DERT"), lambda: spec("DERT+ROK")])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: replace(spec("DERT"), retrieval=RetrievalSpec(k=3)),
+        lambda: spec("DERT+ROK"),  # whose teacher, rim, reads those of BM25
+        lambda: lineage(replace(spec("MLP+ROK", teacher="dert"), retrieval=RetrievalSpec(k=3))),
+    ],
+)
 def test_a_model_of_a_dense_engine_is_not_run_on_other_neighbours(make: Callable[[], Any]) -> None:
     with pytest.raises(ConfigError, match="'dert' reads the neighbours that a dense engine"):
         make()
-
-
-def test_nor_is_such_a_teacher() -> None:
-    user = spec("MLP+ROK", teacher="dert")
-    with pytest.raises(ConfigError, match="'dert' reads the neighbours that a dense engine"):
-        lineage(user)
