@@ -51,7 +51,6 @@ from rokkit.models import (
     model_entry,
     parameter_counts,
 )
-from rokkit.models.dert import DERT
 from rokkit.paths import shown
 from rokkit.retrieval import (
     DenseRetriever,
@@ -241,7 +240,7 @@ def _train(
     model: CTRModel | KnowledgeModel
     if spec.knowledge is None:
         model = create_model(model_spec.name, schema, **config)
-        if isinstance(model.backbone, DERT) and inputs.table is not None:
+        if inputs.table is not None:
             model.backbone.adopt(model.embedding, inputs.table)
     else:
         base = load_base(parents[0], spec.knowledge, inputs.samples)

@@ -22,12 +22,15 @@ from torch.nn import functional
 
 
 class Graph(NamedTuple):
-    """The states of all nodes and edges; after a last layer, of the first instance's alone."""
+    """The states of all nodes and edges, as far as later layers read them.
 
-    instances: Float[Tensor, "B I d"]
-    ids: Float[Tensor, "B F I d"]
-    inward: Float[Tensor, "B F I d"]  # of the edges from an id to an instance
-    outward: Float[Tensor, "B F I d"]  # of those from an instance to an id
+    What is equal for all fields, or held for the first instance alone, may have size 1 there.
+    """
+
+    instances: Float[Tensor, "B #I d"]
+    ids: Float[Tensor, "B F #I d"]
+    inward: Float[Tensor, "B #F #I d"]  # of the edges from an id to an instance
+    outward: Float[Tensor, "B #F #I d"]  # of those from an instance to an id
 
 
 class Sharing(NamedTuple):
@@ -51,7 +54,7 @@ class Sharing(NamedTuple):
 
 
 def shared_attention(
-    scores: Float[Tensor, "B F I d"], values: Float[Tensor, "B F I d"], sharing: Sharing
+    scores: Float[Tensor, "B F I d"], values: Float[Tensor, "B #F I d"], sharing: Sharing
 ) -> Float[Tensor, "B F I d"]:
     """Σ_j softmax_j(scores) ∘ values over the instances j that have the id, for each dimension."""
     at = sharing.first[..., None].expand_as(scores)
@@ -66,7 +69,7 @@ def shared_attention(
 
 
 def first_attention(
-    scores: Float[Tensor, "B F I d"], values: Float[Tensor, "B F I d"], sharing: Sharing
+    scores: Float[Tensor, "B F I d"], values: Float[Tensor, "B #F I d"], sharing: Sharing
 ) -> Float[Tensor, "B F 1 d"]:
     """The same for the ids of the first instance alone."""
     has = sharing.same[:, :, 0, :, None]
@@ -74,35 +77,43 @@ def first_attention(
 
 
 class PropagationLayer(nn.Module):
-    """One layer of messages, with the same weights in both directions."""
+    """One layer of messages, with the same weights in both directions.
 
-    def __init__(self, dim: int, last: bool = False) -> None:
-        """States of width `dim`. The `last` layer gives the first instance and its ids alone.
+    Only what reaches the first instance, the target, and its ids by the last layer is computed: in
+    the last layer those alone; in the one before, of ids the target's alone, and of edges those at
+    them. Nothing reads the others.
+    """
+
+    def __init__(self, dim: int, following: int) -> None:
+        """States of width `dim`; `following` layers come after this one.
 
         10·dim² + 5·dim parameters; 7·dim² + 4·dim in the last, which leaves the edges as they are.
         """
         super().__init__()
+        self.following = following
         self.message = nn.Linear(2 * dim, 2 * dim)  # W_m, b_m: keys, then values
         self.query = nn.Linear(dim, dim)  # W_q, b_q
         self.node = nn.Linear(2 * dim, dim)  # W_h, b_h
-        self.edge = None if last else nn.Linear(3 * dim, dim)  # W_e, b_e
+        self.edge = nn.Linear(3 * dim, dim) if following else None  # W_e, b_e
 
     def forward(self, graph: Graph, sharing: Sharing) -> Graph:
         """The states after one round of messages."""
         instances, ids, inward, outward = graph
         instances = instances[:, None]  # [B, 1, I, d]
         k, v = joint(self.message, instances * outward, instances).chunk(2, -1)
-        if self.edge is None:
+        read = ids if self.following > 1 else ids[:, :, :1]  # by the layers that follow
+        attention = shared_attention if self.following > 1 else first_attention
+        to_ids = attention(self.query(read) * k, v, sharing)
+        if self.following == 0:
             instances, ids, inward = instances[:, :, :1], ids[:, :, :1], inward[:, :, :1]
-        attention = shared_attention if self.edge else first_attention
-        to_ids = attention(self.query(ids) * k, v, sharing)
         k, v = joint(self.message, ids * inward, ids).chunk(2, -1)
         to_instances = ((self.query(instances) * k).softmax(1) * v).sum(1, keepdim=True)
 
         instances = joint(self.node, to_instances, instances)
-        ids = joint(self.node, to_ids, ids)
+        ids = joint(self.node, to_ids, read)
         if self.edge is not None:
-            inward = joint(self.edge, ids, instances, inward)
+            at = ids.shape[2]
+            inward = joint(self.edge, ids, instances[:, :, :at], inward[:, :, :at])
             outward = joint(self.edge, instances, ids, outward)
         return Graph(instances[:, 0], ids, inward, outward)
 
@@ -125,10 +136,9 @@ def joint(linear: nn.Linear, *parts: Float[Tensor, "..."]) -> Float[Tensor, "...
     A part that many share, such as an instance among its ids, is multiplied once.
     """
     weights = torch.split(linear.weight, [part.shape[-1] for part in parts], 1)
-    first, *others = (
-        functional.linear(part, weight) for part, weight in zip(parts, weights, strict=True)
-    )
-    found: Tensor = first + linear.bias
-    for other in others:
-        found = found + other
+    pairs = sorted(zip(parts, weights, strict=True), key=lambda pair: pair[0].numel())
+    (smallest, weight), *others = pairs
+    found: Tensor = functional.linear(smallest, weight, linear.bias)
+    for part, weight in others:
+        found = functional.linear(part, weight) + found
     return found

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rokkit.config import require
 from rokkit.data.batch import Batch
 from rokkit.data.schema import Schema
-from rokkit.layers import MLP, IdEmbedding
+from rokkit.layers import MLP, FieldEmbedding, IdEmbedding
 
 Penalised = tuple[Float[Tensor, "B"], Float[Tensor, ""] | None]
 
@@ -79,6 +79,12 @@ class Backbone(nn.Module):
 
     def read_pool(self, x: NDArray[np.int32]) -> None:
         """Take what is wanted of the pool's rows x [N, F], before training; nothing by default."""
+
+    def adopt(self, embedding: FieldEmbedding, table: Float[Tensor, "V d"]) -> None:
+        """Take what is wanted of the table that neighbours were searched by, before training.
+
+        `embedding` is the model's own. Nothing by default.
+        """
 
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B P"]:
         """φ(x): what the backbone makes of a sample before its head (§4.4)."""

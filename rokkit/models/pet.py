@@ -49,7 +49,7 @@ class PET(Backbone):
     """Messages between a target, its neighbours and their ids, then an MLP.
 
     Beside the head of R + E inputs: 10·d² + 5·d parameters a round, 7·d² + 4·d in the last, 6·d of
-    labels and 2·d of the norm. A round takes about 13·F·I·d² multiplications a row.
+    labels and 2·d of the norm. A round takes about 13·F·I·d² multiplications a row, the one before the last half of that.
     """
 
     needs = frozenset({"neighbours"})
@@ -63,7 +63,7 @@ class PET(Backbone):
         for table in (self.labels, self.edge_labels):
             nn.init.normal_(table.weight, std=config.init_std)
         self.rounds = nn.ModuleList(
-            PropagationLayer(d, last=i == config.rounds) for i in range(1, config.rounds + 1)
+            PropagationLayer(d, following) for following in reversed(range(config.rounds))
         )
         self.norm = nn.LayerNorm(d)
         self.head = config.head(self.representation_dim + extra_dim)
@@ -111,5 +111,5 @@ class PET(Backbone):
             functional.pad(table(batch.neighbour_labels), (0, 0, 1, 0))
             for table in (self.labels, self.edge_labels)
         )
-        inward, outward = (e[:, None].expand(*ids.shape, -1) for e in edges.chunk(2, -1))
+        inward, outward = edges[:, None].chunk(2, -1)  # [B, 1, I, d]: those of all fields alike
         return Graph(instances, embedding(ids), inward, outward), Sharing.of(ids, mask)

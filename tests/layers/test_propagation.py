@@ -108,27 +108,34 @@ def reference(layer, graph, ids, mask):
     return found
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_a_layer_is_its_equations_on_a_graph_with_one_node_per_id(sharing, last):
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("following", [0, 1, 2])
+def test_a_layer_is_its_equations_on_a_graph_with_one_node_per_id(sharing, following, alike):
+    # Of the states, those that `following` layers read; `alike`: edges of all fields start equal.
     torch.manual_seed(0)
     ids, mask, held = sharing
-    layer = PropagationLayer(D, last)
-    graph = Graph(
-        states(B, N), one_of_each(states(B, F, N), held), states(B, F, N), states(B, F, N)
-    )
+    layer = PropagationLayer(D, following)
+    edges_in, edges_out = (states(B, 1 if alike else F, N) for _ in range(2))
+    graph = Graph(states(B, N), one_of_each(states(B, F, N), held), edges_in, edges_out)
     found = layer(graph, held)
-    instances = 1 if last else N
+    whole = graph._replace(
+        inward=edges_in.expand(B, F, N, D), outward=edges_out.expand(B, F, N, D)
+    )
+    instances, at = N if following else 1, N if following > 1 else 1
     assert found.instances.shape == (B, instances, D)
-    for b, (nodes, edges) in enumerate(reference(layer, graph, ids, mask)):
+    assert found.ids.shape == (B, F, at, D)
+    for b, (nodes, edges) in enumerate(reference(layer, whole, ids, mask)):
         for i in range(instances):
             if not mask[b, i]:
                 continue
             close(found.instances[b, i], nodes["instance", i])
             for f in range(F):
                 key = (f, int(ids[b, f, i]))
-                close(found.ids[b, f, i], nodes[key])
-                if not last:
-                    close(found.inward[b, f, i], edges[key, ("instance", i)])
+                if i < at:
+                    close(found.ids[b, f, i], nodes[key])
+                    if following:
+                        close(found.inward[b, f, i], edges[key, ("instance", i)])
+                if following and (at == N or held.same[b, f, 0, i]):
                     close(found.outward[b, f, i], edges[("instance", i), key])
 
 
@@ -136,7 +143,7 @@ def close(found, expected):
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("last", [False, True])
-def test_a_layer_has_as_many_parameters_as_documented(last):
-    count = sum(p.numel() for p in PropagationLayer(16, last).parameters())
-    assert count == (7 * 16**2 + 4 * 16 if last else 10 * 16**2 + 5 * 16)
+@pytest.mark.parametrize("following", [0, 1, 2])
+def test_a_layer_has_as_many_parameters_as_documented(following):
+    count = sum(p.numel() for p in PropagationLayer(16, following).parameters())
+    assert count == (10 * 16**2 + 5 * 16 if following else 7 * 16**2 + 4 * 16)
