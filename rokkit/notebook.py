@@ -74,7 +74,7 @@ class Session:
 
     def constructions(self) -> list[RunSpec]:
         """The runs that construct the knowledge bases of `specs`, each once."""
-        parents = [parent for spec in self.specs() if spec.knowledge for parent in spec.parents()]
+        parents = [spec.parents()[0] for spec in self.specs() if spec.knowledge]
         return list(dict.fromkeys(parents))
 
     def plan(self, specs: Sequence[RunSpec] | None = None) -> pd.DataFrame:

@@ -16,21 +16,34 @@ from rokkit.experiments import paper
 from rokkit.experiments.references import with_references
 from rokkit.experiments.report import Report
 from rokkit.experiments.spec import DataSpec
-from rokkit.experiments.systems import system_name
+from rokkit.experiments.systems import ROK, system_name
 from rokkit.experiments.tables import Table
 
-# The comparisons of interest: (system, against).
+# The comparisons that come first: (system, against).
 PAIRS = (("RIM", "DIN"), ("DIN+ROK", "DIN"), ("MLP+ROK", "MLP"), ("DIN+ROK", "RIM"))
+PLAIN = "MLP"  # against which every system without knowledge is held
 
 # Where the paper prints the AUC of a system of ours: (table, row).
 PAPER_ROWS: Mapping[str, tuple[int, str]] = {
-    "LR": (4, "LR"),
-    "MLP": (4, "MLP"),
-    "DIN": (2, "DIN"),
-    "RIM": (2, "RIM"),
-    "LR+ROK": (4, "ROK(LR)"),
-    "MLP+ROK": (4, "ROK(MLP)"),
-    "DIN+ROK": (3, "DIN+ROK"),
+    **{
+        name.upper(): (2, name)
+        for name in (
+            "GBDT",
+            "DeepFM",
+            "FATE",
+            "HPMN",
+            "MIMN",
+            "DIN",
+            "DIEN",
+            "SIM",
+            "UBR",
+            "RIM",
+            "DERT",
+        )
+    },
+    **{name: (4, name) for name in ("LR", "MLP")},
+    **{f"{name}+ROK": (4, f"ROK({name})") for name in ("LR", "MLP")},
+    **{f"{name.upper()}+ROK": (3, f"{name}+ROK") for name in ("DeepFM", "DIN", "DIEN")},
 }
 
 
@@ -91,13 +104,26 @@ def comparison(
     return compare(a, b, _labels(a[0].spec.data), metric, n_boot=n_boot)
 
 
+def pairs_of(systems: Iterable[str]) -> list[tuple[str, str]]:
+    """What is compared among `systems`: (system, against).
+
+    PAIRS, then each backbone with knowledge against itself without, then each other system against
+    an MLP.
+    """
+    known = list(systems)
+    rok = [(one, one.partition(ROK)[0]) for one in known if ROK in one]
+    plain = [(one, PLAIN) for one in known if ROK not in one and one != PLAIN]
+    return list(dict.fromkeys([*PAIRS, *rok, *plain]))
+
+
 def comparisons(
     reports: Sequence[Report],
-    pairs: Sequence[tuple[str, str]] = PAIRS,
+    pairs: Sequence[tuple[str, str]] | None = None,
     metric: Metric = "auc",
 ) -> dict[tuple[str, str], Comparison]:
-    """`comparison` for each pair whose systems were both run."""
+    """`comparison` for each pair (None: `pairs_of` the systems) whose systems were both run."""
     held = by_system(reports)
+    pairs = pairs_of(held) if pairs is None else pairs
     return {pair: comparison(reports, *pair, metric) for pair in pairs if set(pair) <= held.keys()}
 
 
@@ -188,8 +214,11 @@ def costs_table(reports: Sequence[Report]) -> Table:
     Apart from Table 2, whose numbers are the same at every run.
     """
     before = {"Retrieval s": "retrieval", "Teacher s": "teacher", "Construction s": "construct"}
+    held = by_system(reports)
+    if any("encoder" in r.timings for runs in held.values() for r in runs):
+        before = {"Encoder s": "encoder"} | before
     rows = []
-    for system, runs in by_system(reports).items():
+    for system, runs in held.items():
         stages = {
             column: np.mean([r.timings.get(stage, np.nan) for r in runs])
             for column, stage in before.items()

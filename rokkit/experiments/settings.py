@@ -61,6 +61,9 @@ class Settings:
     evaluations_per_epoch: int = _setting(1, "how often an epoch is validated")
     monitor: Literal["auc", "log_loss", "loss"] = _setting("auc", "validation score that selects")
     amp: bool = _setting(False, "bfloat16 autocast")
+    training_options: tuple[str, ...] = _setting(
+        (), "training of a single model, over the above, each model.setting=value"
+    )
 
     # The teacher; None: the same as the other models
     teacher: str = _setting("rim", "model whose retrieved knowledge is imitated")
@@ -72,7 +75,11 @@ class Settings:
 
     # Construction of the knowledge base (§4.3)
     alpha: float = _setting(0.1, "weight of the contrastive loss against imitation, Eq. 8")
-    positive: Literal["top", "random"] = _setting("top", "neighbour taken as the positive")
+    positive: Literal["top", "random", "attn", "same_label"] = _setting(
+        "top", "neighbour taken as the positive"
+    )
+    pool_rows: int = _setting(0, "rows of the pool that are imitated too, each without itself")
+    base_encoder: Literal["mlp", "transformer"] = _setting("mlp", "the encoder g")
     base_hidden: tuple[int, ...] = _setting((256, 256), "hidden widths of the encoder g")
     base_dropout: float = _setting(0.0, "dropout in the hidden layers of the encoder g")
     standardise: bool = _setting(True, "imitate r standardised per dimension by train statistics")
@@ -93,6 +100,7 @@ class Settings:
     def __post_init__(self) -> None:
         options(self.data_options, where="data_options")
         self.options_of_models()
+        self.options_of_training()
         require(bool(self.systems), "systems", self.systems, "at least one")
         require(bool(self.seeds), "seeds", self.seeds, "at least one")
         for name in ("systems", "seeds"):
@@ -116,6 +124,7 @@ class Settings:
         for name in ("dropout", "teacher_dropout", "base_dropout"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, name, value, "from 0 to below 1")
+        require(self.pool_rows >= 0, "pool_rows", self.pool_rows, "at least 0")
         require(0 <= self.alpha <= 1, "alpha", self.alpha, "from 0 to 1")
         for name in ("hidden", "base_hidden"):
             widths = getattr(self, name)
@@ -138,15 +147,11 @@ class Settings:
 
     def options_of_models(self) -> dict[str, dict[str, Any]]:
         """`model_options` by model; ConfigError for a text that is no model.setting=value."""
-        found: dict[str, dict[str, Any]] = {}
-        for name, value in options(self.model_options, where="model_options").items():
-            model, dot, setting = name.partition(".")
-            if not (model and dot and setting):
-                raise ConfigError(
-                    f"model_options: {name!r} names no model; write it as model.setting=value."
-                )
-            found.setdefault(model, {})[setting] = value
-        return found
+        return _by_model(self.model_options, "model_options")
+
+    def options_of_training(self) -> dict[str, dict[str, Any]]:
+        """`training_options` by model; ConfigError for a text that is no model.setting=value."""
+        return _by_model(self.training_options, "training_options")
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "Settings":
@@ -157,6 +162,16 @@ class Settings:
     def doc(cls, name: str) -> str:
         """What the setting `name` means."""
         return {f.name: str(f.metadata["doc"]) for f in dataclasses.fields(cls)}[name]
+
+
+def _by_model(pairs: tuple[str, ...], where: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in options(pairs, where=where).items():
+        model, dot, setting = name.partition(".")
+        if not (model and dot and setting):
+            raise ConfigError(f"{where}: {name!r} names no model; write it as model.setting=value.")
+        found.setdefault(model, {})[setting] = value
+    return found
 
 
 _AT_LEAST_ONE = (

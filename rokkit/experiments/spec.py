@@ -195,11 +195,13 @@ class RunSpec:
 
     @property
     def system(self) -> str:
-        """The label without the seed."""
+        """The label without the seed. A teacher other than the paper's is named: `din+rok-pet`."""
+        teacher = self.knowledge.teacher.name if self.knowledge else ""
         if self.model is None:
-            assert self.knowledge is not None
-            return f"knowledge-{self.knowledge.teacher.name}"
-        return self.model.name + ("+rok" if self.knowledge else "")
+            return f"knowledge-{teacher}"
+        if not teacher:
+            return self.model.name
+        return f"{self.model.name}+rok" + ("" if teacher == "rim" else f"-{teacher}")
 
     @property
     def needs(self) -> frozenset[str]:

@@ -1,13 +1,15 @@
 """The named systems of the paper, as runs: `DIN`, `RIM`, `DIN+ROK`, …
 
-A system is `<model>` or `<backbone>+ROK`, for any registered model. The teacher of a ROK system at
-seed s is the run of the teacher's own system at seed s, so it is trained once.
+A system is `<model>`, `<backbone>+ROK` or, with a teacher other than that of the settings,
+`<backbone>+ROK-<teacher>`, for any registered model. The teacher of a ROK system at seed s is the
+run of the teacher's own system at seed s, so it is trained once.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from rokkit.config import build
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.settings import Settings
 from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
@@ -37,16 +39,21 @@ def run_specs(settings: Settings) -> list[SystemRun]:
 
 
 def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
-    """The run of `system` with `seed`; ConfigError with the nearest name if it is unknown."""
-    name, rok = split_system(system)
-    model, training = _model(name, settings), _training(name, settings)
+    """The run of `system` with `seed`; ConfigError with the nearest name if it is unknown.
+
+    So it is for a model that only the options name.
+    """
+    name, teacher = split_system(system, settings.teacher)
+    for option in {**settings.options_of_models(), **settings.options_of_training()}:
+        if option not in _known():
+            raise ConfigError("model_options: " + unknown_name("model", option, _known()))
     return RunSpec(
         data=DataSpec.of(settings.dataset, settings.options_of_data()),
-        model=model,
-        retrieval=_retrieval(settings.teacher if rok else name, settings),
+        model=_model(name, settings),
+        retrieval=_retrieval(teacher or name, settings),
         history_length=settings.history_length,
-        training=training,
-        knowledge=_knowledge(settings) if rok else None,
+        training=_training(name, settings),
+        knowledge=_knowledge(teacher, settings) if teacher else None,
         seed=seed,
     )
 
@@ -64,15 +71,23 @@ def _retrieval(reader: str, settings: Settings) -> RetrievalSpec:
     )
 
 
-def split_system(system: str) -> tuple[str, bool]:
-    """The registered model behind `system`, and whether it uses a knowledge base."""
-    rok = system.upper().endswith(ROK)
-    name = (system[: -len(ROK)] if rok else system).lower()
-    if name not in list_models() + list_estimators():
-        known = [n.upper() for n in list_models()]
-        alone = [n.upper() for n in list_estimators()]
-        raise ConfigError(unknown_name("system", system, known + alone + [n + ROK for n in known]))
-    return name, rok
+def split_system(system: str, teacher: str = "rim") -> tuple[str, str | None]:
+    """The registered model behind `system`, and the teacher of its knowledge base if it has one.
+
+    `teacher` is that of a system which names none.
+    """
+    name, rok, named = system.lower().partition(ROK.lower())
+    if name not in _known() or not (named == "" or (named[0] == "-" and named[1:] in _known())):
+        models = [n.upper() for n in list_models()]
+        known = [n.upper() for n in _known()] + [n + ROK for n in models]
+        teachers = [n.upper() for n in list_models() if model_entry(n).meta.get("teacher")]
+        known += [f"{n}{ROK}-{t}" for n in models for t in teachers]
+        raise ConfigError(unknown_name("system", system, known))
+    return name, (named[1:] or teacher) if rok else None
+
+
+def _known() -> list[str]:
+    return list_models() + list_estimators()
 
 
 def _model(name: str, settings: Settings) -> ModelSpec:
@@ -103,6 +118,10 @@ def _training(name: str, settings: Settings) -> TrainConfig:
         monitor=settings.monitor,
         amp=settings.amp,
     )
+    tuned = settings.options_of_training().get(name, {})
+    config = build(
+        TrainConfig, dataclasses.asdict(config) | tuned, where=f"training_options of {name!r}"
+    )
     if name != settings.teacher:
         return config
     own: dict[str, Any] = {
@@ -114,17 +133,20 @@ def _training(name: str, settings: Settings) -> TrainConfig:
     return dataclasses.replace(config, **{k: v for k, v in own.items() if v is not None})
 
 
-def _knowledge(settings: Settings) -> KnowledgeSpec:
+def _knowledge(teacher: str, settings: Settings) -> KnowledgeSpec:
     return KnowledgeSpec(
-        teacher=_model(settings.teacher, settings),
-        teacher_training=_training(settings.teacher, settings),
+        teacher=_model(teacher, settings),
+        teacher_training=_training(teacher, settings),
         base=KnowledgeBaseConfig(
             dim=split_embedding_dim(settings.embed_dim)[1],
             hidden=settings.base_hidden,
             dropout=settings.base_dropout,
             standardise=settings.standardise,
+            encoder=settings.base_encoder,
         ),
-        construct=ConstructConfig(alpha=settings.alpha, positive=settings.positive),
+        construct=ConstructConfig(
+            alpha=settings.alpha, positive=settings.positive, pool_rows=settings.pool_rows
+        ),
         construct_training=TrainConfig(
             epochs=settings.construct_epochs,
             batch_size=settings.construct_batch_size,

@@ -49,7 +49,8 @@ class PET(Backbone):
     """Messages between a target, its neighbours and their ids, then an MLP.
 
     Beside the head of R + E inputs: 10·d² + 5·d parameters a round, 7·d² + 4·d in the last, 6·d of
-    labels and 2·d of the norm. A round takes about 13·F·I·d² multiplications a row, the one before the last half of that.
+    labels and 2·d of the norm. A round takes about 13·F·I·d² multiplications a row, the one
+    before the last half as many.
     """
 
     needs = frozenset({"neighbours"})

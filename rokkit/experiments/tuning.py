@@ -1,0 +1,269 @@
+"""Settings chosen on validation data, with the same number of trials for every system.
+
+A trial is an ordinary run of the first seed, so that the run folders keep it: a study goes on where
+it was left, and a trial with the settings of the study itself costs nothing anew. The first trial
+of a system is that of the study's own settings; the others are drawn from a declared grid without
+repetition, the same for a given grid.
+
+Plain systems come first, then those whose neighbours are found by the table of one of them. Then
+ROK's construction and use are tuned once, for one backbone, with the backbone and the teacher as
+chosen: a knowledge base is made for any backbone (§4.4).
+
+What is tuned never sees test data: trials are judged by the validation metric that already
+selects their weights (`Settings.monitor`).
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import ParameterGrid
+from sklearn.utils import shuffle
+
+from rokkit.config import build, check_type, require
+from rokkit.errors import ConfigError, unknown_name
+from rokkit.experiments.report import Report
+from rokkit.experiments.settings import Settings, read_params
+from rokkit.experiments.spec import RunSpec, Scalar
+from rokkit.experiments.systems import split_system, system_spec
+from rokkit.experiments.tables import Table
+from rokkit.models import list_estimators, list_models, model_entry
+from rokkit.paths import shown
+from rokkit.training import TrainConfig
+
+Values = dict[str, tuple[Scalar, ...]]
+Choice = dict[str, Scalar]  # setting -> value; empty: the study's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What may be chosen, and how often one may look. ConfigError for what cannot be.
+
+    `shared` holds settings of training or of heads, for every model that knows them; `models` those
+    of single models, over the shared ones; `knowledge` those of `Settings` that make and use a
+    knowledge base, tuned for the system `knowledge_of`.
+    """
+
+    budget: int = 6  # trials per system, the study's own settings among them
+    draw: int = 0  # seed of which points of the grid are tried
+    shared: Values = dataclasses.field(default_factory=dict)
+    models: dict[str, Values] = dataclasses.field(default_factory=dict)
+    knowledge: Values = dataclasses.field(default_factory=dict)
+    knowledge_of: str = "MLP+ROK"
+
+    def __post_init__(self) -> None:
+        require(self.budget >= 1, "budget", self.budget, "at least 1")
+        require(self.draw >= 0, "draw", self.draw, "at least 0")
+        known = list_models() + list_estimators()
+        for name in self.models:
+            if name not in known:
+                raise ConfigError("grid: models: " + unknown_name("model", name, known))
+            for setting in self.models[name]:
+                if setting not in _settings_of(name):
+                    where = f"grid: models: {name}: "
+                    raise ConfigError(where + unknown_name("setting", setting, _settings_of(name)))
+        every = {setting for name in known for setting in _settings_of(name)}
+        for setting in self.shared:
+            if setting not in every:
+                raise ConfigError("grid: shared: " + unknown_name("setting", setting, every))
+        fields = [f.name for f in dataclasses.fields(Settings)]
+        for setting in self.knowledge:
+            if setting not in fields:
+                raise ConfigError("grid: knowledge: " + unknown_name("setting", setting, fields))
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> "Grid":
+        """Read a grid file; ConfigError if it is missing, damaged or names the unknown."""
+        where, held = shown(Path(path)), read_params(path)
+        for name in ("shared", "knowledge"):
+            held[name] = _values(held.get(name) or {}, f"{where}: {name}")
+        models = check_type(held.get("models") or {}, dict, where=f"{where}: models")
+        held["models"] = {
+            str(name): _values(values or {}, f"{where}: models: {name}")
+            for name, values in models.items()
+        }
+        return build(cls, held, where=where)
+
+    def choices(self, values: Values) -> Iterator[Choice]:
+        """The study's own settings, then every point of the grid `values` once, shuffled."""
+        yield {}
+        points = ParameterGrid({name: list(held) for name, held in values.items()})
+        for point in shuffle(list(points), random_state=self.draw) if values else ():
+            yield {name: point[name] for name in sorted(point)}
+
+    def of_model(self, name: str) -> Values:
+        """What may be chosen for the model `name`."""
+        own = _settings_of(name)
+        shared = {setting: held for setting, held in self.shared.items() if setting in own}
+        return shared | dict(self.models.get(name, {}))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of one system with one choice of settings."""
+
+    system: str
+    number: int  # from 0, which is that of the study's own settings
+    choice: Choice
+    settings: Settings
+    spec: RunSpec
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of tuning: every trial with its report, and the settings chosen."""
+
+    trials: Sequence[tuple[Trial, Report]]
+    best: Mapping[str, int]  # system -> the number of its best trial
+    settings: Settings  # those of the study with all that was chosen
+
+
+def tune(
+    settings: Settings, grid: Grid, runs: Callable[[Sequence[RunSpec]], list[Report]]
+) -> Tuned:
+    """Choose settings for every model among the systems of `settings`, then for ROK.
+
+    `runs` executes specs, as `Runs` does. The teachers of ROK systems are tuned as systems.
+    """
+    parts = [split_system(system, settings.teacher) for system in settings.systems]
+    names = list(dict.fromkeys([model for model, _ in parts] + [t for _, t in parts if t]))
+    dense = [name for name in names if getattr(model_entry(name).target, "dense", False)]
+    done: list[tuple[Trial, Report]] = []
+    best: dict[str, int] = {}
+    # Those that search by another's table come after it.
+    for stage in ([name for name in names if name not in dense], dense):
+        trials = [trial for name in stage for trial in model_trials(name, settings, grid)]
+        done += zip(trials, runs([one.spec for one in trials]), strict=True)
+        for name in stage:
+            best[name.upper()] = _best(name.upper(), done, settings.monitor)
+        for trial in trials:
+            if trial.number == best[trial.system]:
+                settings = chosen(settings, trial.system.lower(), trial.choice)
+    if any(teacher for _, teacher in parts) and grid.knowledge:
+        trials = knowledge_trials(settings, grid)
+        done += zip(trials, runs([one.spec for one in trials]), strict=True)
+        system = grid.knowledge_of
+        best[system] = _best(system, done, settings.monitor)
+        settings = next(
+            t.settings for t, _ in done if t.system == system and t.number == best[system]
+        )
+    return Tuned(done, best, settings)
+
+
+def model_trials(name: str, settings: Settings, grid: Grid) -> list[Trial]:
+    """The trials of the model `name` by itself: as many as the budget, or all there are."""
+    choices = grid.choices(grid.of_model(name))
+    trials = ((choice, chosen(settings, name, choice)) for choice in choices)
+    return _distinct(name.upper(), trials, grid.budget)
+
+
+def knowledge_trials(settings: Settings, grid: Grid) -> list[Trial]:
+    """The trials of ROK's settings, for `grid.knowledge_of`."""
+    values, where = dataclasses.asdict(settings), "grid: knowledge"
+    choices = grid.choices(grid.knowledge)
+    trials = ((choice, build(Settings, values | choice, where=where)) for choice in choices)
+    return _distinct(grid.knowledge_of, trials, grid.budget)
+
+
+def _distinct(system: str, trials: Iterable[tuple[Choice, Settings]], budget: int) -> list[Trial]:
+    """The first `budget` trials; a point that is the study's own settings is no second one."""
+    found: dict[RunSpec, Trial] = {}
+    for choice, settings in trials:
+        spec = system_spec(system, settings, settings.seeds[0])
+        found.setdefault(spec, Trial(system, len(found), choice, settings, spec))
+        if len(found) == budget:
+            break
+    return list(found.values())
+
+
+def chosen(settings: Settings, name: str, choice: Choice) -> Settings:
+    """`settings` with those of the model `name` that `choice` holds, over its earlier ones."""
+    training = set(_training_fields(name))
+    return dataclasses.replace(
+        settings,
+        model_options=_over(
+            settings.model_options, name, {k: v for k, v in choice.items() if k not in training}
+        ),
+        training_options=_over(
+            settings.training_options, name, {k: v for k, v in choice.items() if k in training}
+        ),
+    )
+
+
+def tuning_table(tuned: Tuned) -> Table:
+    """Every trial by system: what it set, what validation said, and which was taken."""
+    rows = [
+        {
+            "System": trial.system,
+            "Trial": trial.number,
+            "Settings": told(trial.choice),
+            "Val. AUC": report.metrics["val"]["auc"],
+            "Val. log-loss": report.metrics["val"]["log_loss"],
+            "Best epoch": report.details["best_epoch"],
+            "Train s": report.timings["train"],
+            "Taken": "yes" if trial.number == tuned.best[trial.system] else "",
+        }
+        for trial, report in tuned.trials
+    ]
+    seed = tuned.settings.seeds[0]
+    return Table(
+        frame=pd.DataFrame(rows),
+        caption=f"Trials on {tuned.settings.dataset}, seed {seed}, judged on validation data.",
+        formats={**dict.fromkeys(("Val. AUC", "Val. log-loss"), "{:.4f}"), "Train s": "{:.1f}"},
+        notes=("Settings: those that differ from the study's own, which trial 0 has.",),
+    )
+
+
+def told(choice: Choice) -> str:
+    """A choice in one line; the study's own settings as such."""
+    return ", ".join(f"{name}={_text(value)}" for name, value in choice.items()) or "the study's"
+
+
+def _best(system: str, done: Iterable[tuple[Trial, Report]], monitor: str) -> int:
+    """The number of the best trial of `system`; the first of equals."""
+    held = [(trial.number, report) for trial, report in done if trial.system == system]
+    metric = "auc" if monitor == "auc" else "log_loss"
+    values = np.array([report.metrics["val"][metric] for _, report in held])
+    at = values.argmax() if metric == "auc" else values.argmin()
+    return held[int(at)][0]
+
+
+def _settings_of(name: str) -> list[str]:
+    config = [f.name for f in dataclasses.fields(model_entry(name).meta["config"])]
+    return config + [one for one in _training_fields(name) if one not in config]
+
+
+def _training_fields(name: str) -> list[str]:
+    """Settings of training; an estimator has its own among those of the model."""
+    if name in list_estimators():
+        return []
+    return [f.name for f in dataclasses.fields(TrainConfig)]
+
+
+def _values(held: Any, where: str) -> dict[str, tuple[Scalar, ...]]:
+    mapping = check_type(held, dict, where=where)
+    found = {
+        str(name): check_type(values, tuple[Scalar, ...], where=f"{where}: {name}")
+        for name, values in mapping.items()
+    }
+    for name, values in found.items():
+        require(bool(values), f"{where}: {name}", values, "at least one value")
+    return found
+
+
+def _over(pairs: Sequence[str], name: str, choice: Choice) -> tuple[str, ...]:
+    """`pairs` (model.setting=value) with the chosen ones of the model in place of earlier ones."""
+    own = {f"{name}.{setting}": value for setting, value in choice.items()}
+    kept = [pair for pair in pairs if pair.partition("=")[0].strip() not in own]
+    return (*kept, *(f"{setting}={_text(value)}" for setting, value in own.items()))
+
+
+def _text(value: Scalar) -> str:
+    """A value as YAML reads it back."""
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
