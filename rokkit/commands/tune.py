@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     )
     add_parameters(parser)
     parser.add_argument(
-        "--grid", metavar="FILE", default="params/grid.yaml", help="what may be chosen"
+        "--grid", metavar="FILE", default="params/grids/systems.yaml", help="what may be chosen"
     )
     parser.add_argument("--jobs", type=int, help="runs at the same time (default: the parameters')")
     parser.add_argument(

@@ -170,11 +170,11 @@ def knowledge_trials(settings: Settings, grid: Grid) -> list[Trial]:
 
 
 def _distinct(system: str, trials: Iterable[tuple[Choice, Settings]], budget: int) -> list[Trial]:
-    """The first `budget` trials; a point that is the study's own settings is no second one."""
-    found: dict[RunSpec, Trial] = {}
+    """The first `budget` trials that are runs of their own: a default spelt out is no other."""
+    found: dict[str, Trial] = {}
     for choice, settings in trials:
         spec = system_spec(system, settings, settings.seeds[0])
-        found.setdefault(spec, Trial(system, len(found), choice, settings, spec))
+        found.setdefault(spec.key(""), Trial(system, len(found), choice, settings, spec))
         if len(found) == budget:
             break
     return list(found.values())

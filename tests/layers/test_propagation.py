@@ -118,9 +118,7 @@ def test_a_layer_is_its_equations_on_a_graph_with_one_node_per_id(sharing, follo
     edges_in, edges_out = (states(B, 1 if alike else F, N) for _ in range(2))
     graph = Graph(states(B, N), one_of_each(states(B, F, N), held), edges_in, edges_out)
     found = layer(graph, held)
-    whole = graph._replace(
-        inward=edges_in.expand(B, F, N, D), outward=edges_out.expand(B, F, N, D)
-    )
+    whole = graph._replace(inward=edges_in.expand(B, F, N, D), outward=edges_out.expand(B, F, N, D))
     instances, at = N if following else 1, N if following > 1 else 1
     assert found.instances.shape == (B, instances, D)
     assert found.ids.shape == (B, F, at, D)
