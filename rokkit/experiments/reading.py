@@ -45,8 +45,11 @@ def reading(
             lines.append(
                 f"{system} keeps {kept:.0%} of RIM's lead over {against}, without a search."
             )
-    if constructions:
-        lines.append(imitation(constructions))
+    by_teacher: dict[str, list[Report]] = {}
+    for one in constructions:
+        assert one.spec.knowledge is not None
+        by_teacher.setdefault(one.spec.knowledge.teacher.name.upper(), []).append(one)
+    lines += [imitation(held, teacher) for teacher, held in by_teacher.items()]
     return Reading(tuple(lines))
 
 
@@ -78,8 +81,8 @@ def published(system: str, against: str) -> dict[str, float]:
     return found
 
 
-def imitation(constructions: Sequence[Report]) -> str:
-    """How well the bases imitate their teachers on test samples, mean over the bases.
+def imitation(constructions: Sequence[Report], teacher: str) -> str:
+    """How well the bases imitate their teacher on test samples, mean over the bases.
 
     Warm and cold items are told apart where every base was measured on both.
     """
@@ -95,6 +98,7 @@ def imitation(constructions: Sequence[Report]) -> str:
     if split <= everywhere:
         parts += f"; items among the train targets {mean('r2_warm')}, others {mean('r2_cold')}"
     return (
-        f"Imitation on test samples: R² {mean('r2')} ({parts}); collapse level {mean('collapse')} "
-        f"(0: none). Mean over {len(test)} knowledge base{'s' if len(test) > 1 else ''}."
+        f"Imitation of {teacher} on test samples: R² {mean('r2')} ({parts}); "
+        f"collapse level {mean('collapse')} (0: none). "
+        f"Mean over {len(test)} knowledge base{'s' if len(test) > 1 else ''}."
     )

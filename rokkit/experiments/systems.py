@@ -44,9 +44,13 @@ def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
     So it is for a model that only the options name.
     """
     name, teacher = split_system(system, settings.teacher)
-    for option in {**settings.options_of_models(), **settings.options_of_training()}:
-        if option not in _known():
-            raise ConfigError("model_options: " + unknown_name("model", option, _known()))
+    for where, options in (
+        ("model_options", settings.options_of_models()),
+        ("training_options", settings.options_of_training()),
+    ):
+        for option in options:
+            if option not in _known():
+                raise ConfigError(f"{where}: " + unknown_name("model", option, _known()))
     return RunSpec(
         data=DataSpec.of(settings.dataset, settings.options_of_data()),
         model=_model(name, settings),

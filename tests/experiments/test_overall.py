@@ -29,7 +29,7 @@ from rokkit.experiments import (
     system_name,
     system_spec,
 )
-from rokkit.experiments.overall import by_system
+from rokkit.experiments.overall import by_system, pairs_of
 from rokkit.experiments.reading import published
 from rokkit.experiments.references import reference_aucs
 
@@ -153,6 +153,27 @@ def test_costs_by_hand(make: Make) -> None:
     assert frame.loc["MLP+ROK", before].tolist() == [1.0, 3.0, 5.0]
     assert table.texts()[0][-3:] == ["–", "–", "–"]
     assert table.texts()[1][1] == "1,200"
+
+
+def test_the_encoder_of_dense_neighbours_has_a_column_where_there_is_one(make: Make) -> None:
+    reports = [make("MLP", 0), make("RIM", 0, timings={"train": 2.0, "encoder": 7.0})]
+    frame = costs_table(reports).frame
+    assert frame["Encoder s"].tolist()[1] == 7.0
+    assert np.isnan(frame["Encoder s"][0])
+    assert "Encoder s" not in costs_table(reports[:1]).frame
+
+
+def test_what_is_compared() -> None:
+    systems = ["LR", "DIN", "MLP", "RIM", "MLP+ROK", "DIN+ROK-PET"]
+    found = [pair for pair in pairs_of(systems) if set(pair) <= set(systems)]
+    assert found == [
+        ("RIM", "DIN"),
+        ("MLP+ROK", "MLP"),
+        ("DIN+ROK-PET", "DIN"),
+        ("LR", "MLP"),
+        ("DIN", "MLP"),
+        ("RIM", "MLP"),
+    ]
 
 
 def test_systems_are_grouped_in_order_of_appearance_and_by_seed(make: Make) -> None:
@@ -321,23 +342,26 @@ def test_what_is_left_of_the_teachers_lead_is_said_where_it_has_one() -> None:
 
 def test_imitation_is_the_mean_over_the_bases(make: Make) -> None:
     parts = {"r2": 0.4, "r2_labels": 0.2, "r2_features": 0.6, "collapse": 0.1}
-    one = make("MLP", 0, **parts)
-    other = make("MLP", 1, **parts | {"r2": 0.6, "r2_labels": 0.3})
+    one = make("MLP+ROK", 0, **parts)
+    other = make("MLP+ROK", 1, **parts | {"r2": 0.6, "r2_labels": 0.3})
     assert reading({}, [one, other]).lines == (
-        "Imitation on test samples: R² 0.50 (features 0.60, labels 0.25); collapse level 0.10 "
-        "(0: none). Mean over 2 knowledge bases.",
+        "Imitation of RIM on test samples: R² 0.50 (features 0.60, labels 0.25); collapse level "
+        "0.10 (0: none). Mean over 2 knowledge bases.",
     )
     assert reading({}, [one]).lines[0].endswith("Mean over 1 knowledge base.")
-    split = [make("MLP", 2, **parts, r2_warm=0.5, r2_cold=cold) for cold in (-0.1, 0.2)]
+    split = [make("MLP+ROK", 2, **parts, r2_warm=0.5, r2_cold=cold) for cold in (-0.1, 0.2)]
     assert reading({}, split).lines == (
-        "Imitation on test samples: R² 0.40 (features 0.60, labels 0.20; items among the train "
-        "targets 0.50, others 0.05); collapse level 0.10 (0: none). Mean over 2 knowledge bases.",
+        "Imitation of RIM on test samples: R² 0.40 (features 0.60, labels 0.20; items among the "
+        "train targets 0.50, others 0.05); collapse level 0.10 (0: none). Mean over 2 knowledge bases.",
     )
     # One that was measured before there was such a split, or has no cold item: nothing is said.
-    warm = make("MLP", 3, **parts, r2_warm=0.5)
+    warm = make("MLP+ROK", 3, **parts, r2_warm=0.5)
     for without in (one, warm):
         assert "(features 0.60, labels 0.20); coll" in reading({}, [split[0], without]).lines[0]
     assert reading({}).lines == ()
+    both = reading({}, [one, make("MLP+ROK-PET", 0, **parts), other]).lines
+    assert [line.split(" on ")[0] for line in both] == ["Imitation of RIM", "Imitation of PET"]
+    assert "R² 0.50" in both[0]
 
 
 def test_a_run_per_system_and_seed_in_the_order_of_the_settings() -> None:
@@ -374,7 +398,10 @@ def test_settings_reach_the_specs() -> None:
         construct_weight_decay=0.0625,
         manner="instance",
         update="g",
+        pool_rows=9,
+        base_encoder="transformer",
         model_options=("mlp.init_std=0.3", "rim.scale_attention=true"),
+        training_options=("mlp.patience=9", "rim.patience=8"),
     )
     knowledge, model = one.knowledge, dict(one.model.config)
     assert knowledge is not None
@@ -387,7 +414,9 @@ def test_settings_reach_the_specs() -> None:
     assert (training.epochs, training.batch_size) == (7, 6)
     assert (training.learning_rate, training.weight_decay) == (0.5, 0.25)
     assert (one.training.epochs, one.training.weight_decay) == (2, 0.125)
+    assert (training.patience, one.training.patience) == (8, 9)
     assert (knowledge.base.dim, knowledge.base.standardise) == (4, False)
+    assert (knowledge.base.encoder, knowledge.construct.pool_rows) == ("transformer", 9)
     assert (knowledge.construct.alpha, knowledge.construct.positive) == (0.7, "random")
     construction = knowledge.construct_training
     assert (construction.monitor, construction.patience) == ("loss", 5)
@@ -401,8 +430,37 @@ def test_settings_reach_the_specs() -> None:
         ("DINN", "system 'DINN' is not known. Did you mean 'DIN'"),
         ("MPL.ROK", "Did you mean 'MLP.ROK'"),
         ("+ROK", "system '.ROK' is not known"),
+        ("MLP.ROK-PIT", "Did you mean 'MLP.ROK-PET'"),
+        ("MLP.ROK-", "system 'MLP.ROK-' is not known"),
+        ("MLP.ROKK", "Did you mean 'MLP.ROK'"),
+        ("MLP.ROK-LR", "'lr' aggregates no neighbours"),
     ],
 )
 def test_an_unknown_system_is_refused_with_the_nearest_name(system: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         system_spec(system.replace(".", "+"), SETTINGS, 0)
+
+
+def test_a_system_may_name_its_teacher() -> None:
+    one = system_spec("MLP+ROK-PET", SETTINGS, 0)
+    assert one.knowledge is not None
+    assert one == system_spec("MLP+ROK", replace(SETTINGS, teacher="pet"), 0)
+    assert (one.system, system_name(one)) == ("mlp+rok-pet", "MLP+ROK-PET")
+    assert one.parents()[0].system == "knowledge-pet"
+    assert system_spec("MLP+ROK-RIM", SETTINGS, 0) == system_spec("MLP+ROK", SETTINGS, 0)
+    assert system_spec("mlp+rok-dert", SETTINGS, 0).retrieval.engine == "dense"
+    assert system_spec("MLP+ROK", SETTINGS, 0).retrieval.engine == "bm25"
+
+
+@pytest.mark.parametrize("option", ["model_options", "training_options"])
+def test_options_of_a_model_that_is_not_known_are_refused(option: str) -> None:
+    settings = replace(SETTINGS, **{option: ("dinn.dropout=0.1",)})
+    with pytest.raises(ConfigError, match=f"{option}: model 'dinn' is not known. Did you mean"):
+        run_specs(settings)
+
+
+def test_training_of_a_model_is_checked_as_that_of_all() -> None:
+    with pytest.raises(ConfigError, match="training_options of 'mlp': setting 'epoch' is not"):
+        spec("MLP", training_options=("mlp.epoch=3",))
+    with pytest.raises(ConfigError, match="epochs is 0; expected at least 1"):
+        spec("MLP", training_options=("mlp.epochs=0",))
