@@ -352,7 +352,8 @@ def test_imitation_is_the_mean_over_the_bases(make: Make) -> None:
     split = [make("MLP+ROK", 2, **parts, r2_warm=0.5, r2_cold=cold) for cold in (-0.1, 0.2)]
     assert reading({}, split).lines == (
         "Imitation of RIM on test samples: R² 0.40 (features 0.60, labels 0.20; items among the "
-        "train targets 0.50, others 0.05); collapse level 0.10 (0: none). Mean over 2 knowledge bases.",
+        "train targets 0.50, others 0.05); collapse level 0.10 (0: none). "
+        "Mean over 2 knowledge bases.",
     )
     # One that was measured before there was such a split, or has no cold item: nothing is said.
     warm = make("MLP+ROK", 3, **parts, r2_warm=0.5)
