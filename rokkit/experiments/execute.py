@@ -53,8 +53,8 @@ from rokkit.models import (
 )
 from rokkit.paths import shown
 from rokkit.retrieval import (
+    CellsConfig,
     DenseRetriever,
-    GraphConfig,
     Neighbours,
     neighbour_meta,
     neighbours,
@@ -196,9 +196,9 @@ class Inputs:
     def _dense(self) -> DenseRetriever | None:
         if self.table is None:
             return None
-        graph = GraphConfig() if self.spec.retrieval.engine == "approximate" else None
+        how = CellsConfig() if self.spec.retrieval.engine == "approximate" else None
         fields = self.spec.retrieval.fields or None
-        return DenseRetriever(self.samples, self.table.numpy(), fields, graph)
+        return DenseRetriever(self.samples, self.table.numpy(), fields, how)
 
     def _neighbours(self, part: str) -> Neighbours:
         if self._dense is not None:

@@ -1,6 +1,6 @@
 """Retrieval: the exact BM25 index, dense indexes and the stored neighbour tables."""
 
-from rokkit.retrieval.approximate import GraphConfig, VectorGraph
+from rokkit.retrieval.approximate import CellsConfig, GraphConfig, VectorCells, VectorGraph
 from rokkit.retrieval.bm25 import BM25Index
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.dense_neighbours import DenseRetriever, recall
@@ -15,10 +15,12 @@ from rokkit.retrieval.tables import Neighbours
 
 __all__ = [
     "BM25Index",
+    "CellsConfig",
     "DenseIndex",
     "DenseRetriever",
     "GraphConfig",
     "Neighbours",
+    "VectorCells",
     "VectorGraph",
     "neighbour_meta",
     "neighbours",

@@ -1,8 +1,12 @@
-"""Approximate dense search: a graph of near vectors that is walked instead of compared with all.
+"""Approximate dense search, by faiss: fewer rows are compared, and a near one may be missed.
 
-HNSW (Malkov and Yashunin, TPAMI'20), as faiss builds and walks it: a query costs about log U steps,
-the figure ROK quotes for DERT, and may miss a near row. The graph holds distinct rows only; copies
-of one vector would be each other's nearest and cut the graph into islands.
+Cells     rows are parted by the nearest of C centres (k-means), and a query is compared with the
+          rows of its nearest cells alone (Sivic and Zisserman, ICCV'03)
+Graph     a graph of near vectors is walked (HNSW, Malkov and Yashunin, TPAMI'20): a query costs
+          about log U steps, the figure ROK quotes for DERT, and the graph is dear to build
+
+Either holds distinct rows only: copies of one vector would fill a cell, and be each other's nearest
+in a graph and cut it into islands.
 
 Symbols: U distinct rows of the pool; D width of a vector; b queries.
 """
@@ -22,6 +26,55 @@ from rokkit.errors import ConfigError
 from rokkit.retrieval.dense import DenseIndex
 
 ROWS = 65536  # added at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellsConfig:
+    """Settings of the cells. Raises ConfigError for a value outside its range."""
+
+    cells: int = 2048  # C; fewer where the pool has not 39 distinct rows for each
+    probes: int = 16  # cells that a query is compared with
+    rounds: int = 10  # of k-means
+    sample: int = 64  # rows per cell, at most, that k-means sees
+
+    def __post_init__(self) -> None:
+        for name in ("cells", "probes", "rounds", "sample"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+
+
+class VectorCells:
+    """The distinct rows of an index in cells, to be handed to its `search_among`.
+
+    It is built by one thread from a fixed seed and holds U·(4·D + 8) bytes; searching uses all
+    threads.
+    """
+
+    LEAST = 39  # rows that faiss wants to see for each centre
+
+    def __init__(self, index: DenseIndex, config: CellsConfig | None = None) -> None:
+        """ConfigError if faiss is not installed."""
+        begun = time.perf_counter()
+        self.config = config or CellsConfig()
+        self._faiss = library()
+        count = max(1, min(self.config.cells, index.n_distinct // self.LEAST))
+        metric = self._faiss.METRIC_INNER_PRODUCT
+        self._centres = self._faiss.IndexFlatIP(index.dim)
+        self._held = self._faiss.IndexIVFFlat(self._centres, index.dim, count, metric)
+        self._held.cp.niter = self.config.rounds
+        self._held.cp.max_points_per_centroid = self.config.sample
+        self._held.cp.min_points_per_centroid = 1  # no warning about few: LEAST has seen to it
+        with _one_thread(self._faiss):
+            every = max(1, index.n_distinct // (count * self.config.sample))
+            self._held.train(index.distinct(slice(None, None, every)))
+            for start in range(0, index.n_distinct, ROWS):
+                self._held.add(index.distinct(slice(start, start + ROWS)))
+        self.build_seconds = time.perf_counter() - begun  # wall time
+
+    def __call__(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
+        """The n distinct rows [b, n] nearest to each of `vectors` [b, D] in its nearest cells."""
+        probes = self._faiss.SearchParametersIVF(nprobe=self.config.probes)
+        found: NDArray[np.int64] = self._held.search(vectors, n, params=probes)[1]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +117,15 @@ class VectorGraph:
         effort = self._faiss.SearchParametersHNSW(efSearch=max(n, self.config.search_effort))
         found: NDArray[np.int64] = self._graph.search(vectors, n, params=effort)[1]
         return found
+
+
+Approximation = CellsConfig | GraphConfig
+
+
+def approximation(index: DenseIndex, config: Approximation) -> VectorCells | VectorGraph:
+    """What `config` is of; ConfigError if faiss is not installed."""
+    made = VectorCells if isinstance(config, CellsConfig) else VectorGraph
+    return made(index, config)  # type: ignore[arg-type]
 
 
 def library() -> Any:

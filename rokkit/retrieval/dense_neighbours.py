@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rokkit.config import require
 from rokkit.data.samples import Samples
 from rokkit.files import read_json
-from rokkit.retrieval.approximate import GraphConfig, VectorGraph
+from rokkit.retrieval.approximate import Approximation, VectorCells, VectorGraph, approximation
 from rokkit.retrieval.bm25 import Progress, check_k
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.tables import (
@@ -34,7 +34,7 @@ class DenseRetriever:
     """Finds the nearest pool rows of samples by an id table, and keeps what it found.
 
     Tables lie in the samples' folder beside those of BM25, under names made of what they depend
-    on, the numbers in the id table included. The index, and the graph of an approximate search, are
+    on, the numbers in the id table included. The index, and what approximates a search of it, are
     made when the first table is not stored yet, once for all parts.
     """
 
@@ -43,12 +43,12 @@ class DenseRetriever:
         samples: Samples,
         table: NDArray[np.float32],
         fields: tuple[str, ...] | None = None,
-        graph: GraphConfig | None = None,
+        approximate: Approximation | None = None,
     ) -> None:
         """`table` float32 [V, d] holds an embedding per id of the samples.
 
         `fields` are the names of the fields that make a vector (None: those of the schema), in any
-        order; `graph` asks for an approximate search (None: exact).
+        order; `approximate` says how to search but approximately (None: exact).
 
         Raises ConfigError for a field that does not exist and for a table of other ids.
         """
@@ -56,7 +56,7 @@ class DenseRetriever:
         self.columns = field_columns(samples, fields)
         require(len(table) == n_ids, "ids in the table", len(table), str(n_ids))
         self.samples = samples
-        self.graph = graph
+        self.approximate = approximate
         self._table = np.ascontiguousarray(table)
         self._digest = hashlib.sha256(self._table.data).hexdigest()
 
@@ -65,7 +65,7 @@ class DenseRetriever:
 
         Processes that ask at once wait for the first. `progress(done, total)` is called as samples
         are answered. Raises ConfigError for a part that does not exist, a `k` outside 1..pool rows
-        and a graph without the library for it, and ArtefactError for damaged files.
+        and an approximate search without the library for it, and ArtefactError for damaged files.
         """
         check_target(part)
         return self._stored(part, None, k, progress)
@@ -83,8 +83,9 @@ class DenseRetriever:
     def meta(self, part: str, k: int) -> dict[str, Any]:
         """What is known of a stored table: how it was made and what it cost.
 
-        Keys: "format", "part", "k", "fields", "queries", "pool_rows", "distinct_rows", "graph" (its
-        settings, or None), "build_seconds" and "search_seconds" (both wall time).
+        Keys: "format", "part", "k", "fields", "queries", "pool_rows", "distinct_rows",
+        "approximate" (its kind and settings, or None), "build_seconds" and "search_seconds" (both
+        wall time).
 
         Raises ArtefactError if `neighbours` has not been called for it.
         """
@@ -100,8 +101,14 @@ class DenseRetriever:
         return DenseIndex.build(self.samples.pool.x, self._table, self.columns)
 
     @cached_property
-    def _walk(self) -> VectorGraph:
-        return VectorGraph(self._index, self.graph)
+    def _candidates(self) -> VectorCells | VectorGraph:
+        assert self.approximate is not None
+        return approximation(self._index, self.approximate)
+
+    @property
+    def _described(self) -> dict[str, Any] | None:
+        how = self.approximate
+        return None if how is None else {"kind": type(how).__name__, **asdict(how)}
 
     def _pool_rows(self, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
         return check_pool_rows(rows, k, len(self.samples.pool))
@@ -115,7 +122,7 @@ class DenseRetriever:
             "part": part,
             "k": int(k),
             "columns": self.columns,
-            "graph": None if self.graph is None else asdict(self.graph),
+            "approximate": self._described,
             "rows": None if rows is None else hashlib.sha256(rows.tobytes()).hexdigest(),
         }
         key = hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:12]
@@ -141,12 +148,12 @@ class DenseRetriever:
     ) -> Answer:
         x, index = self.samples.part(part).x, self._index
         q, n = (x, k) if rows is None else (x[rows], k + 1)
-        made = index.build_seconds + (self._walk.build_seconds if self.graph else 0.0)
+        made = index.build_seconds + (self._candidates.build_seconds if self.approximate else 0.0)
         begun = time.perf_counter()
-        if self.graph is None:
+        if self.approximate is None:
             ids, scores = index.search(q, n, progress=progress)
         else:
-            ids, scores = index.search_among(q, n, self._walk, progress=progress)
+            ids, scores = index.search_among(q, n, self._candidates, progress=progress)
         if rows is not None:
             ids, scores = without_itself(ids, scores, rows)
         meta = {
@@ -157,7 +164,7 @@ class DenseRetriever:
             "queries": len(q),
             "pool_rows": index.n_rows,
             "distinct_rows": index.n_distinct,
-            "graph": None if self.graph is None else asdict(self.graph),
+            "approximate": self._described,
             "build_seconds": made,
             "search_seconds": time.perf_counter() - begun,
         }

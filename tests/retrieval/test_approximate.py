@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rokkit.errors import ConfigError
-from rokkit.retrieval.approximate import GraphConfig, VectorGraph
+from rokkit.retrieval.approximate import CellsConfig, GraphConfig, VectorCells, VectorGraph
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.dense_neighbours import recall
 from rokkit.retrieval.neighbours import Neighbours
@@ -93,14 +93,21 @@ def test_without_the_library_the_remedy_is_named(
     index: DenseIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(ConfigError, match=r"faiss, which is not installed: pip install 'rokkit"):
-        VectorGraph(index)
+    for way in (VectorGraph, VectorCells):
+        with pytest.raises(ConfigError, match=r"faiss, which is not installed: pip install 'rokk"):
+            way(index)
 
 
-@pytest.mark.parametrize("name", ["links", "build_effort", "search_effort"])
-def test_settings_out_of_range_are_refused(name: str) -> None:
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        *((GraphConfig, name) for name in ("links", "build_effort", "search_effort")),
+        *((CellsConfig, name) for name in ("cells", "probes", "rounds", "sample")),
+    ],
+)
+def test_settings_out_of_range_are_refused(config: type, name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name} is 0; expected at least"):
-        GraphConfig(**{name: 0})
+        config(**{name: 0})
 
 
 def test_recall_is_by_scores() -> None:
@@ -128,3 +135,39 @@ def test_the_real_library_finds_nearly_all_and_the_same_each_time(index: DenseIn
     hurried = VectorGraph(index, GraphConfig(links=2, build_effort=2, search_effort=1))
     worse = Neighbours(*index.search_among(q, 10, hurried))
     assert recall(worse, wanted) < recall(found, wanted)
+
+
+def test_cells_that_are_all_looked_at_give_the_exact_answer(index: DenseIndex) -> None:
+    pytest.importorskip("faiss", reason="pip install 'rokkit[dense]'")
+    q = made(100, 1)
+    cells = VectorCells(index, CellsConfig(cells=20, probes=20))
+    ids, scores = index.search_among(q, 10, cells)
+    wanted, best = index.search(q, 10)
+    np.testing.assert_array_equal(scores, best)
+    assert (ids == wanted).mean() > 0.99  # rows of equal float32 score may be cut either way
+
+
+def test_more_cells_looked_at_find_more_and_threads_change_nothing(index: DenseIndex) -> None:
+    faiss = pytest.importorskip("faiss", reason="pip install 'rokkit[dense]'")
+    q = made(300, 1)
+    wanted = Neighbours(*index.search(q, 10))
+    found = {}
+    for probes, threads in ((1, 1), (1, 2), (8, 2)):
+        faiss.omp_set_num_threads(threads)
+        cells = VectorCells(index, CellsConfig(cells=30, probes=probes))
+        found[probes, threads] = Neighbours(*index.search_among(q, 10, cells))
+    np.testing.assert_array_equal(found[1, 1].ids, found[1, 2].ids)
+    few, many = (recall(found[probes, 2], wanted) for probes in (1, 8))
+    assert 0.2 < few < many
+    assert many > 0.9
+
+
+def test_a_small_pool_has_fewer_cells() -> None:
+    pytest.importorskip("faiss", reason="pip install 'rokkit[dense]'")
+    table = np.random.default_rng(0).normal(size=(381, 8)).astype(np.float32)
+    for rows, cells in ((1, 1), (78, 2), (200, 5)):
+        index = DenseIndex.build(np.unique(made(6000), axis=0)[:rows], table)
+        held = VectorCells(index)
+        assert held._held.nlist == cells
+        ids, _ = index.search_among(made(3, 1), 1, held)
+        np.testing.assert_array_equal(ids, index.search(made(3, 1), 1)[0])

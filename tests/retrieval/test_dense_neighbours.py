@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from made_samples import made_samples
 
 from rokkit.data.samples import Samples
 from rokkit.errors import ArtefactError, ConfigError, DataError
-from rokkit.retrieval.approximate import GraphConfig
+from rokkit.retrieval.approximate import CellsConfig, GraphConfig
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.dense_neighbours import DenseRetriever
 from rokkit.retrieval.neighbours import neighbours
@@ -79,11 +80,11 @@ def test_a_table_is_named_by_all_it_depends_on(samples: Samples, table: np.ndarr
     DenseRetriever(samples, table).neighbours("test", 3)
     DenseRetriever(samples, table, ("user",)).neighbours("train", 3)
     DenseRetriever(samples, other).neighbours("train", 3)
-    graphs = (GraphConfig(), GraphConfig(search_effort=7))
+    ways = (GraphConfig(), GraphConfig(search_effort=7), CellsConfig(), CellsConfig(probes=7))
     folders = {
-        DenseRetriever(samples, table, None, g)._folder("train", None, 3).name for g in graphs
+        DenseRetriever(samples, table, None, way)._folder("train", None, 3).name for way in ways
     }
-    assert len({*stored(samples), *folders}) == 8
+    assert len({*stored(samples), *folders}) == 10
 
 
 def test_meta_tells_how_the_table_was_made(samples: Samples, table: np.ndarray) -> None:
@@ -94,7 +95,7 @@ def test_meta_tells_how_the_table_was_made(samples: Samples, table: np.ndarray) 
     pool = samples.pool.x[:, :2]
     assert (meta["part"], meta["k"], meta["queries"], meta["pool_rows"]) == ("test", 3, 32, 80)
     assert meta["distinct_rows"] == len(np.unique(pool, axis=0))
-    assert (meta["fields"], meta["graph"]) == (["user", "item"], None)
+    assert (meta["fields"], meta["approximate"]) == (["user", "item"], None)
     assert meta["build_seconds"] > 0
     assert meta["search_seconds"] > 0
     with pytest.raises(ArtefactError, match=r"meta\.json is missing"):
@@ -113,16 +114,29 @@ def test_asked_at_once_searched_once(
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("way", "described"),
+    [
+        (
+            GraphConfig(links=8),
+            {"kind": "GraphConfig", "links": 8, "build_effort": 200, "search_effort": 100},
+        ),
+        (
+            CellsConfig(cells=2, probes=2),
+            {"kind": "CellsConfig", "cells": 2, "probes": 2, "rounds": 10, "sample": 64},
+        ),
+    ],
+)
 def test_an_approximate_table_is_stored_with_its_settings(
-    samples: Samples, table: np.ndarray
+    samples: Samples, table: np.ndarray, way: Any, described: dict[str, Any]
 ) -> None:
     pytest.importorskip("faiss", reason="pip install 'rokkit[dense]'")
-    retriever = DenseRetriever(samples, table, None, GraphConfig(links=8))
+    retriever = DenseRetriever(samples, table, None, way)
     found = retriever.neighbours("val", 5)
     exact = DenseRetriever(samples, table).neighbours("val", 5)
     assert (found.ids == exact.ids).mean() > 0.9
     meta = retriever.meta("val", 5)
-    assert meta["graph"] == {"links": 8, "build_effort": 200, "search_effort": 100}
+    assert meta["approximate"] == described
 
 
 def test_a_row_of_the_pool_is_left_out_of_its_own_answer(
