@@ -107,9 +107,10 @@ class ConstructTask:
                     f"feed of {feed.part!r} has no neighbours, and the contrastive loss (Eq. 7) "
                     "takes s_t from them; pass neighbours= to Feed."
                 )
-            if r.ndim != 2 or len(r) != len(feed) or not np.isfinite(r).all():
+            expected = (len(feed), base.representation_dim)
+            if r.shape != expected or not np.isfinite(r).all():
                 raise DataError(
-                    f"r of part {feed.part!r} has shape {r.shape}; expected [{len(feed)}, R] "
+                    f"r of part {feed.part!r} has shape {r.shape}; expected {list(expected)} "
                     "finite numbers from teacher_representations of the same feed."
                 )
         self.base = base
@@ -127,7 +128,7 @@ class ConstructTask:
         self._val_positives = Positives(val, config.positive, attention_val)
         # Validation must not draw from the generators of training, and must be the same each time.
         self._val_positives.fix(torch.Generator().manual_seed(0))
-        shares = positive_shares(train, self.positives.ranks)
+        shares = positive_shares(train, self.positives.once(torch.Generator().manual_seed(0)))
         log.info("positives of %s: %s", train.part, shares)
 
     def loss(self, batch_rows: Int[Tensor, "B"]) -> Float[Tensor, ""]:

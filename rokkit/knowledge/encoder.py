@@ -46,14 +46,16 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         self.fields = fields
         self.into = nn.Linear(dim, width, bias=False)
-        self.field = nn.Parameter(0.2 * torch.randn(fields, width))  # v
+        # v, as a table: a bias per field, which no more decays than another bias.
+        start = 0.2 * torch.randn(fields, width)
+        self.field = nn.Embedding(fields, width, _weight=start)
         self.blocks = nn.Sequential(*(Block(width, heads, dropout) for _ in range(layers)))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(fields * width, out_dim)
 
     def forward(self, e: Float[Tensor, "B Fd"]) -> Float[Tensor, "B R"]:
         """z of rows of embeddings side by side."""
-        tokens = self.into(e.view(e.shape[0], self.fields, -1)) + self.field
+        tokens = self.into(e.view(e.shape[0], self.fields, -1)) + self.field.weight
         z: Tensor = self.out(self.norm(self.blocks(tokens)).flatten(1))
         return z
 

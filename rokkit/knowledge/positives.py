@@ -42,8 +42,13 @@ class Positives:
 
     def fix(self, generator: torch.Generator) -> None:
         """Draw once for all, on the CPU, so that every device finds the same ones."""
-        if self.ranks is None:
-            self.ranks = self._draw(torch.arange(len(self.feed)), generator)
+        self.ranks = self.once(generator)
+
+    def once(self, generator: torch.Generator) -> Int[Tensor, "N"]:
+        """[N]: the rank of every sample's positive, drawn with `generator` if they are drawn."""
+        if self.ranks is not None:
+            return self.ranks
+        return self._draw(torch.arange(len(self.feed)), generator)
 
     def of(self, rows: Int[Tensor, "B"]) -> tuple[Int[Tensor, "B F"], Bool[Tensor, "B"]]:
         """(s_t, found) of these rows; zeros and False for a row without a positive.
@@ -73,10 +78,11 @@ def attention_ranks(feed: Feed, attention: NDArray[np.float32] | None) -> Int[Te
             "teacher_attention."
         )
     counts = feed.neighbour_counts(torch.arange(len(feed))).cpu().numpy()
-    if attention.ndim != 2 or len(attention) != len(feed) or not np.isfinite(attention).all():
+    expected = (len(feed), feed.agreeing(torch.arange(1)).shape[1])  # [N, K]
+    if attention.shape != expected or not np.isfinite(attention).all():
         raise DataError(
             f"attention of part {feed.part!r} has shape {attention.shape}; expected "
-            f"[{len(feed)}, K] finite numbers from teacher_attention of the same feed."
+            f"{list(expected)} finite numbers from teacher_attention of the same feed."
         )
     held = np.arange(attention.shape[1]) < counts[:, None]
     ranks = np.where(held, attention, -np.inf).argmax(1)  # of equal ones the first

@@ -37,11 +37,13 @@ class PETConfig(HeadConfig):
 
     init_std: float = 0.1  # σ of the id table and the label tables, as for RIM
     rounds: int = 3  # of messages; a label needs two to reach the target's node
+    neighbours: int = 10  # that it reads, the best first (PET.py); 0: all it is given
     read_ids: bool = True  # r holds the target's ids beside its node
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.rounds >= 2, "rounds", self.rounds, "at least 2, to reach the neighbours")
+        require(self.neighbours >= 0, "neighbours", self.neighbours, "at least 0, which is all")
 
 
 @register_teacher("pet", config=PETConfig, family="retrieval", paper="NeurIPS'22")
@@ -106,10 +108,11 @@ class PET(Backbone):
         assert batch.neighbours is not None
         assert batch.neighbour_labels is not None
         assert batch.neighbour_mask is not None
-        ids = torch.cat([batch.x[:, None], batch.neighbours], 1).transpose(1, 2)  # [B, F, I]
-        mask = functional.pad(batch.neighbour_mask, (1, 0), value=True)
+        read = slice(None, self.config.neighbours or None)
+        ids = torch.cat([batch.x[:, None], batch.neighbours[:, read]], 1).transpose(1, 2)
+        mask = functional.pad(batch.neighbour_mask[:, read], (1, 0), value=True)
         instances, edges = (  # the target has zeros
-            functional.pad(table(batch.neighbour_labels), (0, 0, 1, 0))
+            functional.pad(table(batch.neighbour_labels[:, read]), (0, 0, 1, 0))
             for table in (self.labels, self.edge_labels)
         )
         inward, outward = edges[:, None].chunk(2, -1)  # [B, 1, I, d]: those of all fields alike

@@ -255,12 +255,78 @@ def test_validation_contrasts_with_the_same_kind_of_positives(positive):
     assert found == pytest.approx(-both.mean().item() / 2, rel=1e-4)
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("pool_rows", [None, np.array([2, 3, 299])])
+def test_what_validation_reports_is_its_definition(encoder, pool_rows):
+    """By NumPy from z and p alone, r in units of what the base is taught."""
+    task = task_of(0.3, rows=100, encoder=encoder, pool_rows=pool_rows)
+    found = measured(task)
+    samples = made_samples(100, pool=300)
+    taught = samples.train.x
+    if pool_rows is not None:
+        taught = np.concatenate([taught, samples.pool.x[pool_rows]])
+    r_taught = learnable(taught).astype(np.float64)
+    r = (learnable(samples.val.x) - r_taught.mean(0)) / r_taught.std(0)
+    first = made_neighbours(samples, "val").ids[:, 0]
+    mask = first >= 0
+    with torch.no_grad():
+        z_x, z_s = (task.base(torch.from_numpy(x)) for x in (samples.val.x, samples.pool.x[first]))
+        p_x, p_s = (task.projector(z).double().numpy() for z in (z_x, z_s))
+    z_x, z_s = z_x.double().numpy(), z_s.double().numpy()
+
+    def cosines(a, b):
+        return (a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))
+
+    contrast = -((cosines(p_x, z_s) + cosines(p_s, z_x)) / 2)[mask].mean()
+    imitation = ((z_x - r) ** 2).mean()
+    expected = {"imitation": imitation, "contrastive": contrast}
+    expected["loss"] = 0.7 * imitation + 0.3 * contrast
+    for name, at in {
+        "r2": slice(0, 8),
+        "r2_features": slice(0, 6),
+        "r2_labels": slice(6, 8),
+    }.items():
+        varies = ((r[:, at] - r[:, at].mean(0)) ** 2).sum()
+        expected[name] = 1 - ((z_x - r)[:, at] ** 2).sum() / varies
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert found.keys() - expected.keys() == {"collapse", "effective_rank"}
+    assert 0 < mask.mean() < 1
+
+
 @pytest.mark.parametrize("positive", ["attn", "random", "same_label"])
 def test_validation_draws_nothing_and_repeats_itself(positive):
     task = task_of(0.5, positive)
     before = torch.get_rng_state()
     assert measured(task) == measured(task)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_log_tells_of_the_positives_that_are_contrasted(caplog):
+    """Here the best of each sample's four neighbours equals it, and no other does."""
+    samples = made_samples(64, pool=300)
+    samples.pool.x[:256] = np.tile(samples.train.x, (4, 1))
+    samples.pool.x[64:256, 0] = 13 - samples.pool.x[64:256, 0]  # another of 12 users
+    ids = np.arange(256, dtype=np.int32).reshape(4, 64).T
+    table = Neighbours(ids, np.ones((64, 4), np.float32))
+    held = {
+        "train": Feed(samples, "train", needs=frozenset(), neighbours=table),
+        "val": task_of(samples=samples).val,
+        "r_train": learnable(samples.train.x),
+        "r_val": learnable(samples.val.x),
+    }
+    base, h = task_of(samples=samples).base, Projector(R)
+    logged = {}
+    for positive in ("top", "random"):
+        caplog.clear()
+        before = torch.get_rng_state()
+        with caplog.at_level("INFO", logger="rokkit.knowledge.construct"):
+            ConstructTask(base, h, ConstructConfig(positive=positive), **held)
+        assert torch.equal(torch.get_rng_state(), before)
+        (record,) = caplog.records
+        logged[positive] = record.args[-1]
+    assert logged["top"] == {"identical": 1.0, "without": 0.0}
+    assert logged["random"]["without"] == 0
+    assert 0.05 < logged["random"]["identical"] < 0.5  # one of four
 
 
 def test_validation_positives_do_not_depend_on_when_the_task_is_made():
@@ -369,8 +435,11 @@ def test_what_does_not_fit_is_refused():
     bare = Feed(samples, "val", needs=frozenset())
     for wrong, error, message in (
         ({"val": bare}, ConfigError, "'val' has no neighbours"),
-        ({"r_val": held["r_train"]}, DataError, r"shape \(400, 8\); expected \[200, R\]"),
+        ({"r_val": held["r_train"]}, DataError, r"shape \(400, 8\); expected \[200, 8\]"),
         ({"r_train": held["r_train"] * np.nan}, DataError, "finite"),
+        ({"r_train": held["r_train"][:, :5]}, DataError, r"\(400, 5\); expected \[400, 8\]"),
+        ({"r_train": held["r_train"][:, :1]}, DataError, r"\(400, 1\); expected \[400, 8\]"),
+        ({"r_val": held["r_val"][:, :1]}, DataError, r"\(200, 1\); expected \[200, 8\]"),
         ({"config": ConstructConfig(positive="attn")}, ConfigError, "no weights are given"),
     ):
         with pytest.raises(error, match=message):

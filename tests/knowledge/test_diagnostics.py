@@ -79,6 +79,31 @@ def test_r2_below_zero_where_z_is_worse_than_the_mean():
     assert imitation_r2(-r, r, {}) == {"all": 1 - 16 / 2}
 
 
+def test_r2_of_parts_of_the_samples_adds_up_to_that_of_all():
+    """What is missed adds up; what varies does too, with the spread between the parts' means.
+
+    Kills a mean of all samples in a part's R², and means over rows or dimensions of ratios.
+    """
+    r, z = normal(40, 3) * torch.tensor([1.0, 5, 0.2]), normal(40, 3, 1)
+    r[:15] += 2
+    missed = varied = 0.0
+    for part in (slice(0, 15), slice(15, 40)):
+        rows = r[part].double().numpy()
+        varies = ((rows - rows.mean(0)) ** 2).sum()
+        missed += (1 - imitation_r2(z[part], r[part], {})["all"]) * varies
+        varied += varies + len(rows) * ((rows.mean(0) - r.double().numpy().mean(0)) ** 2).sum()
+    assert imitation_r2(z, r, {})["all"] == pytest.approx(1 - missed / varied, rel=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, -123.456])
+@pytest.mark.parametrize("rows", [1, 3, 7, 1001])
+def test_r2_of_rows_that_are_all_alike_is_no_quotient_of_rounding_errors(value, rows):
+    """As r of cold samples is where none of them has a neighbour."""
+    r = torch.full((rows, 2), value) / 0.0123
+    assert imitation_r2(r + 1, r, {})["all"] == 0
+    assert imitation_r2(r, r, {})["all"] == 1
+
+
 def test_r2_of_a_block_that_does_not_vary():
     r = torch.full((3, 1), 2.0)
     assert imitation_r2(r, r, {})["all"] == 1

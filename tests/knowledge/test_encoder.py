@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from rokkit.knowledge import KnowledgeBase, KnowledgeBaseConfig, UseConfig, with_knowledge
 from rokkit.knowledge.encoder import Block, TransformerEncoder
+from rokkit.training.optim import parameter_groups
 
 F, D, W, HEADS, LAYERS, R = 4, 3, 6, 2, 2, 5
 
@@ -43,7 +44,7 @@ def reference(state, e):
     """z of one row [F·d], token by token, head by head."""
     n = {name: value.double().numpy() for name, value in state.items()}
     tokens = [n["into.weight"] @ one for one in e.reshape(F, D)]
-    tokens = [t + v for t, v in zip(tokens, n["field"], strict=True)]
+    tokens = [t + v for t, v in zip(tokens, n["field.weight"], strict=True)]
     for layer in range(LAYERS):
         b = {k[9:]: v for k, v in n.items() if k.startswith(f"blocks.{layer}.")}
         q, k, v = [], [], []
@@ -113,12 +114,13 @@ def test_fields_are_told_apart():
     # Neither is it the outputs' order alone that tells them: the fields' own vectors do as well.
     bare = copy.deepcopy(encoder)
     with torch.no_grad():
-        bare.field.zero_()
+        bare.field.weight.zero_()
     by_token = bare.norm(bare.blocks(bare.into(e.view(-1, F, D))))
     by_swapped = bare.norm(bare.blocks(bare.into(swapped.view(-1, F, D))))
     torch.testing.assert_close(by_token[:, [1, 0, 2, 3]], by_swapped)
-    own = encoder.norm(encoder.blocks(encoder.into(e.view(-1, F, D)) + encoder.field))
-    other = encoder.norm(encoder.blocks(encoder.into(swapped.view(-1, F, D)) + encoder.field))
+    v = encoder.field.weight
+    own = encoder.norm(encoder.blocks(encoder.into(e.view(-1, F, D)) + v))
+    other = encoder.norm(encoder.blocks(encoder.into(swapped.view(-1, F, D)) + v))
     assert (own[:, [1, 0, 2, 3]] - other).abs().mean() > 0.01
 
 
@@ -130,7 +132,7 @@ def test_fields_meet():
     for place, (first, second) in enumerate([(0, 0), (1, 0), (0, 1), (1, 1)]):
         mixed[place][0], mixed[place][1] = (one, other)[first][0], (one, other)[second][1]
     a, b, c, d = encoder(torch.stack(mixed).flatten(1))
-    assert ((b - a) - (d - c)).abs().max() > 0.05
+    assert ((b - a) - (d - c)).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(("layers", "width", "heads"), [(1, 8, 2), (3, 12, 4)])
@@ -165,6 +167,33 @@ def base_of(schema, **settings):
     torch.manual_seed(0)
     given = {"dim": 3, "encoder": "transformer", "width": 8, "heads": 2, "layers": 1}
     return KnowledgeBase(schema, KnowledgeBaseConfig(**given | settings), 7)
+
+
+def test_z_of_ids_is_f_then_the_equations_over_fields_in_the_schemas_order(tiny):
+    base = KnowledgeBase(
+        tiny.schema,
+        KnowledgeBaseConfig(dim=D, encoder="transformer", layers=LAYERS, heads=HEADS, width=W),
+        R,
+    )
+    shaken(base)
+    f, g = base.f.weight.detach().double().numpy(), base.g.state_dict()
+    expected = []
+    for x in tiny.batch.x.tolist():
+        expected.append(reference(g, np.concatenate([f[one] for one in x])))
+    np.testing.assert_allclose(base(tiny.batch.x).detach().numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weight_decay_takes_matrices_alone(tiny):
+    """v stands for W's bias, one per field: decay would draw all fields together."""
+    base = base_of(tiny.schema)
+    names = {id(parameter): name for name, parameter in base.named_parameters()}
+    decaying, free = ({names[id(one)] for one in group} for group in parameter_groups(base))
+    inner = ("qkv", "project", "wide.0", "wide.2")
+    assert decaying == {
+        *("g.into.weight", "g.out.weight"),
+        *(f"g.blocks.0.{name}.weight" for name in inner),
+    }
+    assert any(name.startswith("g.field") for name in free)
 
 
 def test_an_id_that_training_never_meets_acts_as_nearly_zero(tiny):

@@ -111,6 +111,41 @@ def test_random_positives_are_any_of_those_found():
     assert seen == {0: {0}, 1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {0, 1, 2, 3}}
 
 
+def test_random_positives_are_uniform_and_drawn_for_each_row_by_itself():
+    """The rows of four neighbours: 40 of them, 250 times."""
+    feed = feed_of()
+    rows = torch.nonzero(feed.neighbour_counts(torch.arange(200)) == 4).squeeze(1)
+    positives, drawn = Positives(feed, "random"), []
+    original = feed.positives
+    feed.positives = lambda rows, ranks: drawn.append(ranks) or original(rows, ranks)
+    torch.manual_seed(0)
+    for _ in range(250):
+        positives.of(rows)
+    ranks = torch.stack(drawn)  # [250, 40]
+    shares = torch.bincount(ranks.flatten(), minlength=4) / ranks.numel()
+    assert shares.tolist() == pytest.approx([0.25] * 4, abs=0.025)  # 5 standard deviations
+    first, second = ranks[:, :-1], ranks[:, 1:]
+    assert (first == second).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert (ranks[:-1] == ranks[1:]).float().mean().item() == pytest.approx(0.25, abs=0.03)
+
+
+def test_those_drawn_once_are_the_numbers_of_the_generator():
+    """floor(u · neighbours) of one u per sample, by NumPy; then the row of the table."""
+    positives = Positives(feed_of(), "random")
+    ids = made_neighbours(SAMPLES, "train").ids
+    u = torch.rand(200, generator=torch.Generator().manual_seed(7)).numpy()
+    ranks = np.floor(u * (ids >= 0).sum(1, dtype=np.float32)).astype(int)
+    expected = ids[np.arange(200), ranks]
+    assert (expected >= 0).tolist() == [i % 5 > 0 and ids[i, 0] >= 0 for i in range(200)]
+    positives.fix(torch.Generator().manual_seed(7))
+    rows = torch.arange(199, -1, -1)
+    s, found = positives.of(rows)
+    for place, row in enumerate(rows.tolist()):
+        assert found[place] == (expected[row] >= 0)
+        wanted = SAMPLES.pool.x[expected[row]].tolist() if found[place] else [0] * 4
+        assert s[place].tolist() == wanted
+
+
 def test_random_positives_can_be_drawn_once_for_all():
     positives = Positives(feed_of(), "random")
     rows = torch.arange(200)
@@ -144,6 +179,8 @@ def test_weights_that_are_missing_or_do_not_fit_are_refused():
     feed = feed_of()
     with pytest.raises(ConfigError, match=r"no weights are given for part 'train'"):
         Positives(feed, "attn")
-    for wrong in (weights_of(feed)[:-1], weights_of(feed)[0], weights_of(feed) * np.nan):
-        with pytest.raises(DataError, match=r"expected \[200, K\] finite numbers"):
+    good = weights_of(feed)
+    wide = np.concatenate([good, good[:, :1]], 1)
+    for wrong in (good[:-1], good[0], good * np.nan, good[:, :3], wide):
+        with pytest.raises(DataError, match=r"expected \[200, 4\] finite numbers"):
             Positives(feed, "attn", wrong)

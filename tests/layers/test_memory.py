@@ -127,6 +127,34 @@ def test_memory_is_a_turing_machine(inputs, utilisation, induction):
             np.testing.assert_allclose(a.detach().numpy(), b, rtol=1e-3, atol=1e-5)
 
 
+def test_what_the_heads_are_told_is_clipped(inputs):
+    # Far orders: an address of sharpness 2 · (20 + 1), and a write spread to the power 4 · (20 + 1).
+    behaviours, mask = inputs
+    memory, q = made(True, True), torch.randn(B, D)
+    with torch.no_grad():
+        for linear in (memory.orders, memory.spreading):
+            linear.weight *= 40
+    n = {name: value.double().numpy() for name, value in memory.state_dict().items()}
+    output = memory.recall(q, memory(behaviours[:, :1], mask[:, :1]))
+    for row in range(B):
+        own = behaviours[row, : min(COUNTS[row], 1)].double().numpy()
+        expected = turing(n, own, q[row].double().numpy(), True, True)[0]
+        np.testing.assert_allclose(output[row].detach().numpy(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_slots_begin_tiny_and_fixed_with_trained_keys_that_differ():
+    # mimn.py: σ of 1e-5 for what slots hold, not trained, and of .5 for their keys.
+    torch.manual_seed(0)
+    memory = UserMemory(300, H, S)
+    assert memory.start.std().item() == pytest.approx(1e-5, rel=0.1)
+    assert memory.keys.std().item() == pytest.approx(0.5, rel=0.1)
+    trained = dict(memory.named_parameters())
+    assert "keys" in trained
+    assert "start" not in trained
+    for slots in (memory.start, memory.keys.detach()):
+        assert torch.cdist(slots, slots).add(torch.eye(S)).min() > 1e-5
+
+
 @switches
 def test_padding_writes_nothing(inputs, utilisation, induction):
     behaviours, mask = inputs

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rokkit.layers import attention
-from rokkit.models import create_model
+from rokkit.models import create_model, parameter_counts
 
 
 @pytest.fixture(params=[False, True], ids=["unit", "bilinear"])
@@ -77,3 +77,21 @@ def test_packing_changes_no_logit_and_no_gradient(tiny, training, monkeypatch):
 def test_the_activation_unit_has_the_widths_of_the_paper(tiny):
     unit = create_model("din", tiny.schema).backbone.attention.unit
     assert [dice.alpha.numel() for dice in unit.dices] == [80, 40]
+
+
+@pytest.mark.parametrize("bilinear", [False, True])
+def test_it_has_the_parameters_of_its_layers(tiny, bilinear):
+    d, x = 2 * 16, 4 * 16  # C·d, F·d
+    # Three products of the first layer and its bias; no bias of the score; α of two Dices.
+    unit = d * d + d if bilinear else 3 * d * 80 + 80 + 80 * 40 + 40 + 40 + (80 + 40)
+    head = (d + x) * 200 + 200 + 200 * 80 + 80 + 80 + 1
+    assert parameter_counts(create_model("din", tiny.schema, bilinear=bilinear))["dense"] == (
+        unit + head
+    )
+
+
+def test_the_head_sees_phi_then_x(tiny, din):
+    din.eval()
+    phi = din.backbone.represent(tiny.batch, din.embedding)
+    entered = torch.cat([phi, din.embedding(tiny.batch.x).flatten(1)], 1)
+    assert torch.equal(din(tiny.batch), din.backbone.head(entered).squeeze(1))

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from rokkit.models import create_model
+from rokkit.models import create_model, parameter_counts
 
 
 def test_lr_is_linear_over_the_embeddings_in_field_order(tiny):
@@ -42,3 +42,11 @@ def test_mlp_is_two_relu_layers_over_the_embeddings(tiny):
 def test_the_mlp_has_the_head_of_the_paper_by_default(tiny):
     head = create_model("mlp", tiny.schema).backbone.head
     assert [m.out_features for m in head.modules() if hasattr(m, "out_features")] == [200, 80, 1]
+
+
+def test_they_have_the_parameters_of_their_layers(tiny):
+    width = 4 * 16  # F·d
+    head = width * 200 + 200 + 200 * 80 + 80 + 80 + 1
+    counts = {name: parameter_counts(create_model(name, tiny.schema)) for name in ("lr", "mlp")}
+    assert counts["lr"] == {"table": 105 * 16, "dense": width + 1, "total": 105 * 16 + width + 1}
+    assert counts["mlp"] == {"table": 105 * 16, "dense": head, "total": 105 * 16 + head}

@@ -74,6 +74,14 @@ def test_padding_writes_nothing(tiny, mimn, training):
     torch.testing.assert_close(found, mimn.penalised(tiny.batch), rtol=1e-5, atol=1e-6)
 
 
+def test_users_without_behaviours_change_nothing_for_others_in_training(tiny, mimn):
+    # Kills slots that nobody wrote to in the statistics of the attention over them.
+    someone = tiny.batch.take(tiny.batch.history_mask.any(1).nonzero().squeeze(1))
+    held = tiny.batch.history_mask.any(1)
+    assert not held.all()
+    torch.testing.assert_close(mimn(tiny.batch)[held], mimn(someone), rtol=1e-5, atol=1e-6)
+
+
 def test_every_parameter_gets_a_gradient(tiny, mimn):
     logits, penalty = mimn.penalised(tiny.batch)
     loss = functional.binary_cross_entropy_with_logits(logits, tiny.batch.y)

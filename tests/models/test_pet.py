@@ -146,6 +146,24 @@ def test_the_order_of_neighbours_does_not_matter(tiny, pet):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_best_neighbours_alone_are_read(tiny):
+    torch.manual_seed(0)
+    batch, every = tiny.batch, create_model("pet", tiny.schema, init_std=0.7, neighbours=0).eval()
+    two = create_model("pet", tiny.schema, init_std=0.7, neighbours=2).eval()
+    two.load_state_dict(every.state_dict())
+    kept = dataclasses.replace(
+        batch,
+        neighbours=batch.neighbours[:, :2],
+        neighbour_labels=batch.neighbour_labels[:, :2],
+        neighbour_mask=batch.neighbour_mask[:, :2],
+    )
+    assert batch.neighbour_mask[:, 2:].any()
+    torch.testing.assert_close(two(batch), every(kept))
+    assert not torch.allclose(two(batch), every(batch))
+    with pytest.raises(ConfigError, match="neighbours is -1; expected at least 0"):
+        create_model("pet", tiny.schema, neighbours=-1)
+
+
 def test_an_id_is_dropped_in_all_of_its_copies_or_in_none(tiny):
     # Kills a graph whose copies of one node drift apart in training.
     model = create_model("pet", tiny.schema, init_std=0.7, dropout=0.5)

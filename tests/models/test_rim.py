@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rokkit.layers import BatchNorm
-from rokkit.models import create_model
+from rokkit.models import create_model, parameter_counts
 
 D, F = 3, 4  # embedding, fields
 
@@ -124,3 +124,12 @@ def test_init_std_is_that_of_both_tables(tiny):
     model = create_model("rim", tiny.schema, embed_dim=64, init_std=0.5)
     for weight in (model.embedding.weight[1:], model.backbone.labels.weight):
         assert weight.std().item() == pytest.approx(0.5, rel=0.15)
+
+
+def test_it_has_the_parameters_of_its_layers(tiny):
+    d, x, pairs = 16, 4 * 16, 9 * 8 // 2  # d, F·d, pairs of 2F + 1 vectors
+    entering = 2 * x + d + pairs
+    assert entering == 180  # rim.py, for four fields
+    mlp = entering * 200 + 200 + 200 * 80 + 80
+    expected = x * x + x + 2 * d + 2 * entering + mlp + (80 + d) + 1
+    assert parameter_counts(create_model("rim", tiny.schema))["dense"] == expected

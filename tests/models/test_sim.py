@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional
 
 from rokkit.errors import ConfigError
+from rokkit.knowledge import KnowledgeBase, KnowledgeBaseConfig, UseConfig, with_knowledge
 from rokkit.layers import ActivationUnit
 from rokkit.models import create_model
 
@@ -102,6 +103,15 @@ def test_other_categories_do_not_reach_the_long_part(tiny):
     assert torch.equal(*found)
 
 
+def test_a_missing_category_is_searched_for_among_behaviours_alone(tiny):
+    # Kills padding, which holds 0 too, that takes the places of what would be found.
+    model = make(tiny, hard_top=2, short=1)
+    batch = with_history(tiny, [(65, 0), (66, 97)], [(67, 97)] * 6, x=[[70, 0], [70, 0]])
+    phi = model.backbone.represent(batch, model.embedding)
+    torch.testing.assert_close(phi[0, D:], model.embedding(torch.tensor([65, 0])).flatten())
+    assert not phi[1, D:].any()
+
+
 def test_at_most_the_newest_of_a_category(tiny):
     model = make(tiny, hard_top=2, short=1).eval()
     one, other = (
@@ -144,6 +154,21 @@ def test_padding_changes_no_soft_search(tiny, training):
         for batch in (longer, tiny.batch)
     )
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("on_history", [True, False])
+def test_soft_search_sees_of_a_knowledge_base_what_histories_may_show(tiny, on_history):
+    # Kills keys that are looked up as a target's ids are.
+    torch.manual_seed(0)
+    base = KnowledgeBase(tiny.schema, KnowledgeBaseConfig(hidden=(12,), init_std=0.3), 7)
+    use = UseConfig(manner="feature", on_history=on_history)
+    model = with_knowledge("sim", tiny.schema, base, use, search="soft", init_std=0.5).eval()
+    target = set(tiny.batch.x.flatten().tolist())
+    own = [i for i in set(tiny.batch.history.flatten().tolist()) - target if i]
+    before = model.penalised(tiny.batch)[1]
+    with torch.no_grad():
+        model.base.f.weight[own] += 3
+    assert (model.penalised(tiny.batch)[1] != before).item() == on_history
 
 
 def test_only_its_own_loss_teaches_soft_search(tiny):

@@ -77,6 +77,26 @@ def test_phi_is_bilinear_attention_over_what_is_found(tiny):
     torch.testing.assert_close(phi_of(model, batch), expected)
 
 
+def test_what_is_chosen_depends_on_all_of_the_target_but_its_user(tiny):
+    # ubr.py: the user has to match in any case, and the net does not look at who it is.
+    model = make(tiny)
+    odds = model.backbone.selector(model.embedding(tiny.batch.x))
+    for column, field in enumerate(tiny.schema.fields):
+        x = tiny.batch.x.clone()
+        x[:, column] = field.offset + (x[:, column] - field.offset + 1) % field.size
+        changed = model.backbone.selector(model.embedding(x)) != odds
+        assert changed.any().item() == (field.role != "user"), field.name
+
+
+def test_a_field_is_searched_by_where_its_own_odds_say_so(tiny, monkeypatch):
+    # Kills odds of one field that choose another.
+    model = make(tiny, top=1)
+    batch = of(tiny, [(70, 97), (71, 96)], (70, 96))
+    for odds, found in (((1.0, -1.0), (70, 97)), ((-1.0, 1.0), (71, 96))):
+        monkeypatch.setattr(model.backbone.selector, "forward", lambda _, o=odds: torch.tensor([o]))
+        torch.testing.assert_close(phi_of(model, batch), embedded(model, *found))
+
+
 def test_chance_is_in_training_only(tiny):
     model = make(tiny, bias=0.0)
     logits = {str(model.penalised(tiny.batch)[0].tolist()) for _ in range(8)}
