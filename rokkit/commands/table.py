@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
         comparisons,
         comparisons_table,
         costs_table,
+        orderings_table,
         overall_table,
         run_specs,
         save_table,
@@ -59,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         ("overall", overall_table(reports, base)),
         ("comparisons", comparisons_table(comparisons(reports))),
         ("costs", costs_table(reports)),
+        ("orderings", orderings_table(reports)),
     ):
         path = save_table(table, name, settings.study_name)
         print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}\n")

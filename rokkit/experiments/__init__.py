@@ -22,6 +22,7 @@ from rokkit.experiments.figures import (
     metric_figure,
     save_figure,
 )
+from rokkit.experiments.orderings import orderings_table
 from rokkit.experiments.overall import (
     comparison,
     comparisons,
@@ -78,6 +79,7 @@ __all__ = [
     "long_tail_figure",
     "long_tail_frame",
     "metric_figure",
+    "orderings_table",
     "overall_frame",
     "overall_table",
     "parts_table",

@@ -128,7 +128,7 @@ def test_memory_is_a_turing_machine(inputs, utilisation, induction):
 
 
 def test_what_the_heads_are_told_is_clipped(inputs):
-    # Far orders: an address of sharpness 2 · (20 + 1), and a write spread to the power 4 · (20 + 1).
+    # Far orders: a sharpness of 2 · (20 + 1) at most, and a spread to the power 4 · (20 + 1).
     behaviours, mask = inputs
     memory, q = made(True, True), torch.randn(B, D)
     with torch.no_grad():
