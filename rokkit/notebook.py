@@ -6,6 +6,7 @@
 The second cell holds the parameters; papermill, `rokkit run` and the reader change them there.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,6 +69,15 @@ class Session:
         """The samples of the study, built if they are not there yet."""
         return load(self.settings.dataset, **self.settings.options_of_data())
 
+    def having(self, **settings: Any) -> "Session":
+        """The same study with some settings changed: `having(systems=["DIN"], seeds=[0])`.
+
+        This session stays as it is. Raises ConfigError for a setting that is not known (with the
+        nearest one that is), of another type or out of range.
+        """
+        values = dataclasses.asdict(self.settings) | settings
+        return Session(build(Settings, values, where="session.having"))
+
     def specs(self) -> list[RunSpec]:
         """A run per system and seed of the settings, in their order."""
         return [run.spec for run in run_specs(self.settings)]
@@ -87,7 +97,10 @@ class Session:
         """A report per spec (None: those of the settings): read where done, executed where not."""
         asked = self.specs() if specs is None else list(specs)
         runs = Runs(
-            jobs=self.settings.jobs, device=self.settings.device, progress=self._follow.event
+            jobs=self.settings.jobs,
+            device=self.settings.device,
+            progress=self._follow.event,
+            tell=print,
         )
         with self._follow:
             reports = runs(asked)

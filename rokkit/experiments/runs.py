@@ -1,6 +1,7 @@
 """Specs in, reports out: what is done is read, what is missing is executed, parents first."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -10,7 +11,6 @@ from pathlib import Path
 from rokkit.config import require
 from rokkit.data import load
 from rokkit.data.sources import REGISTRY as SOURCES
-from rokkit.errors import ConfigError
 from rokkit.experiments.board import Board
 from rokkit.experiments.failure import RunError, RunFailure, describe
 from rokkit.experiments.report import Report, is_done, read_report
@@ -22,6 +22,9 @@ from rokkit.paths import runs_root, shown
 from rokkit.training import resolve_device
 
 SECONDS_BETWEEN_LOOKS = 0.5  # at the progress files of other processes
+MAIN = "__main__"  # a notebook or script as it calls itself: no other process can import it
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,11 @@ class Planned:
         """The folder's name: label and key."""
         return self.folder.name
 
+    @property
+    def here(self) -> bool:
+        """Whether only this process can do it: a cell or a script defines what it names."""
+        return MAIN in _homes(self.spec)
+
 
 class Runs:
     """`Runs()(specs)` returns a report per spec, in their order.
@@ -54,9 +62,13 @@ class Runs:
               `jobs` local processes if `jobs` is more than 1
     device    "auto", "cpu", "cuda" or "mps"
     progress  called with a `RunEvent` whenever something happens
+    tell      called with a line that a person should know of (default: the log)
     imports   modules that workers import first: those that register your models and sources are
               found by themselves, if they are modules
     force     do every run again, parents included, removing what is there
+
+    A run whose model or data set is defined in a notebook or script itself is done in this process,
+    one at a time, whatever the executor.
 
     Raises RunError when runs failed, after the independent others finished; ArtefactError for a
     damaged run folder; ConfigError for a spec that cannot run. Ctrl-C stops all; a run that was
@@ -70,6 +82,7 @@ class Runs:
         jobs: int = 1,
         device: str = "auto",
         progress: Callable[[RunEvent], None] | None = None,
+        tell: Callable[[str], None] = logger.info,
         imports: Sequence[str] = (),
         force: bool = False,
     ) -> None:
@@ -79,6 +92,7 @@ class Runs:
         self.jobs = jobs
         self.device = str(resolve_device(device))
         self.progress = progress
+        self.tell = tell
         self.imports = tuple(imports)
         self.force = force
 
@@ -147,12 +161,15 @@ class Runs:
             for report in cached.values():
                 board.read(report.folder.name, report.timings.get("total", 0.0))
             while True:
-                for run in [r for r in waiting if set(r.parents) <= {*cached, *finished}]:
-                    if len(running) >= slots:
-                        break
+                ready = [r for r in waiting if set(r.parents) <= {*cached, *finished}]
+                # A run in this process keeps the loop waiting, so others are handed out before it
+                # and looked at after it.
+                for run in sorted(ready, key=lambda r: r.here)[: slots - len(running)]:
                     waiting.remove(run)
                     board.begin(run.name)
                     running[self._submit(executor, run, plan, board)] = run
+                    if run.here:
+                        break
                 if not running:
                     break
                 done, _ = wait(running, SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
@@ -181,20 +198,29 @@ class Runs:
             parents=tuple(plan[key].folder for key in run.parents),
             device=self.device,
             force=self.force,
-            imports=self.imports + _homes(run.spec),
+            imports=self.imports + tuple(m for m in _homes(run.spec) if m != MAIN),
         )
+        if run.here:
+            executor = InProcess()
         if isinstance(executor, InProcess):
             return executor.submit(work, job, lambda fields: board.advance(run.name, fields))
         return executor.submit(work, job)
 
     @contextlib.contextmanager
     def _lanes(self, runs: Sequence[Planned]) -> Iterator[tuple[Executor, int]]:
-        """The executor, and how many runs it is given at once."""
-        if self.executor is None and (self.jobs == 1 or len(runs) == 1):
+        """The executor of runs that are not done here, and how many go at once in all."""
+        alone = self.executor is None and (self.jobs == 1 or len(runs) == 1)
+        here = [run.label for run in runs if run.here]
+        if here and not alone:
+            self.tell(
+                f"{len(here)} of {len(runs)} runs are done in this process, one at a time: their "
+                "model or data set is defined in the notebook or script itself, where other "
+                "processes cannot import it. Move it to a module to spread them. "
+                f"({', '.join(here)})"
+            )
+        if alone or (self.executor is None and len(here) == len(runs)):
             yield InProcess(), 1
             return
-        for run in runs:
-            _refuse_unimportable(run.spec)
         if self.executor is not None:
             yield self.executor, len(runs)
             return
@@ -236,14 +262,7 @@ def _homes(spec: RunSpec) -> tuple[str, ...]:
     """Modules outside rokkit that register what `spec` names."""
     names = [spec.model.name] if spec.model is not None else []
     names += [spec.knowledge.teacher.name] if spec.knowledge is not None else []
+    names += [spec.retrieval.encoder.name] if spec.retrieval.encoder is not None else []
     targets = [model_entry(name).target for name in names]
     modules = [t.__module__ for t in targets] + [SOURCES.get(spec.data.name).__module__]
     return tuple(m for m in dict.fromkeys(modules) if m.partition(".")[0] != "rokkit")
-
-
-def _refuse_unimportable(spec: RunSpec) -> None:
-    if "__main__" in _homes(spec):
-        raise ConfigError(
-            f"{spec.label}: its model or data set is defined in the notebook or script itself, "
-            "where other processes cannot import it. Move it to a module, or set jobs to 1."
-        )

@@ -1,6 +1,5 @@
 """Backbones and teachers by name."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +7,7 @@ from rokkit.config import build
 from rokkit.data.schema import Schema
 from rokkit.errors import ConfigError
 from rokkit.layers import FieldEmbedding
+from rokkit.models.admission import check_class, check_config, check_name, check_teacher
 from rokkit.models.base import Backbone, BackboneConfig
 from rokkit.models.ctr import CTRModel
 from rokkit.registry import Entry, Registry
@@ -16,7 +16,6 @@ B = TypeVar("B")  # unbound: a class that is no Backbone is refused with a Confi
 
 MODELS: Registry[type[Backbone]] = Registry("model")
 ESTIMATORS: Registry[Any] = Registry("estimator")
-TEACHER_PARTS = ("aggregate", "representation_dim", "representation_blocks")
 
 
 def register_backbone(
@@ -25,7 +24,7 @@ def register_backbone(
     """Class decorator that files a Backbone under `name`.
 
     `config` is its dataclass of settings, with at least `embed_dim`; `family` and `paper` are for
-    lists. Raises ConfigError if the class or its config cannot serve.
+    lists. Raises ConfigError if the name, the class or its config cannot serve.
     """
     return _register(name, config, {"family": family, "paper": paper, "teacher": False})
 
@@ -33,7 +32,10 @@ def register_backbone(
 def register_teacher(
     name: str, *, config: type[Any], family: str = "retrieval", paper: str = ""
 ) -> Callable[[type[B]], type[B]]:
-    """The same for a backbone that can teach: it has `aggregate` and says how wide r is."""
+    """The same for a backbone that can teach: it has `aggregate` and says how wide r is.
+
+    Its `representation_dim` and `representation_blocks` are properties, or set by its `__init__`.
+    """
     return _register(name, config, {"family": family, "paper": paper, "teacher": True})
 
 
@@ -41,6 +43,7 @@ def register_estimator(
     name: str, *, config: type[Any], family: str = "other", paper: str = ""
 ) -> Callable[[type[B]], type[B]]:
     """The same for a system that is no network: made of its config, with `fit` and `predict`."""
+    check_name(name, list_models())
     return ESTIMATORS.register(
         name, {"family": family, "paper": paper, "teacher": False, "config": config}
     )
@@ -82,7 +85,11 @@ def create_model(name: str, schema: Schema, **config: Any) -> CTRModel:
         )
     ready = build_config(name, config)
     embedding = FieldEmbedding(schema.n_ids, ready.embed_dim, init_std(ready))
-    return CTRModel(embedding, model_entry(name).target(schema, ready))
+    entry = model_entry(name)
+    backbone = entry.target(schema, ready)
+    if entry.meta["teacher"]:
+        check_teacher(name, backbone, type(backbone).__name__)
+    return CTRModel(embedding, backbone)
 
 
 def build_config(name: str, config: dict[str, Any]) -> Any:
@@ -96,24 +103,12 @@ def init_std(config: Any) -> float:
 
 
 def _register(name: str, config: type[Any], meta: dict[str, Any]) -> Callable[[type[B]], type[B]]:
-    fields = (
-        {f.name for f in dataclasses.fields(config)} if dataclasses.is_dataclass(config) else ()
-    )
-    if "embed_dim" not in fields:
-        raise ConfigError(
-            f"model {name!r}: config is {config!r}; expected a dataclass with a field embed_dim."
-        )
+    check_name(name, list_estimators())
+    check_config(name, config)
 
     def add(target: type[B]) -> type[B]:
-        if not (isinstance(target, type) and issubclass(target, Backbone)):
-            raise ConfigError(f"model {name!r} is {target!r}; expected a subclass of Backbone.")
-        lacking = [part for part in TEACHER_PARTS if not hasattr(target, part)]
-        if meta["teacher"] and lacking:
-            raise ConfigError(
-                f"teacher {name!r}: {target.__name__} lacks {', '.join(lacking)}; "
-                "a teacher gives r and says how wide it is."
-            )
-        MODELS.register(name, meta | {"config": config})(target)
+        checked = check_class(name, target, teacher=meta["teacher"])
+        MODELS.register(name, meta | {"config": config})(checked)
         return target
 
     return add

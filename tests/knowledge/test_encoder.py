@@ -196,6 +196,16 @@ def test_weight_decay_takes_matrices_alone(tiny):
     assert any(name.startswith("g.field") for name in free)
 
 
+def test_fields_start_far_above_what_ids_start_from():
+    torch.manual_seed(0)
+    encoder = TransformerEncoder(32, 8, R, layers=1, heads=2, width=64)
+    v = encoder.field.weight
+    assert v.std().item() == pytest.approx(0.2, rel=0.05)
+    assert v.mean().item() == pytest.approx(0, abs=0.02)
+    with torch.no_grad():
+        assert encoder.into(0.01 * torch.randn(1000, 8)).std() < 0.05 * v.std()
+
+
 def test_an_id_that_training_never_meets_acts_as_nearly_zero(tiny):
     """Kills norms that blow the noise of f's first values up to that of learnt ones."""
     spread = [

@@ -93,7 +93,7 @@ def turing(n, behaviours, q, utilisation, induction):
     for x in behaviours:
         state, told, (reading, writing), erase, add = act(x)
         if utilisation:
-            spreading = n["spreading.weight"] @ told + n["spreading.bias"]
+            spreading = np.clip(n["spreading.weight"] @ told + n["spreading.bias"], -20, 20)
             writing = overflow(writing, spreading[:3], spreading[3])
         if induction:
             top = int(np.argmax(reading))
@@ -127,19 +127,25 @@ def test_memory_is_a_turing_machine(inputs, utilisation, induction):
             np.testing.assert_allclose(a.detach().numpy(), b, rtol=1e-3, atol=1e-5)
 
 
-def test_what_the_heads_are_told_is_clipped(inputs):
+@pytest.mark.parametrize("far", ["orders", "spreading"])
+def test_what_the_heads_are_told_is_clipped(inputs, far):
     # Far orders: a sharpness of 2 · (20 + 1) at most, and a spread to the power 4 · (20 + 1).
     behaviours, mask = inputs
     memory, q = made(True, True), torch.randn(B, D)
     with torch.no_grad():
-        for linear in (memory.orders, memory.spreading):
-            linear.weight *= 40
+        if far == "orders":
+            memory.orders.weight *= 40
+        else:
+            memory.spreading.weight.zero_()
+            memory.spreading.bias.copy_(torch.tensor([0.0, 0, 0, 100]))
     n = {name: value.double().numpy() for name, value in memory.state_dict().items()}
-    output = memory.recall(q, memory(behaviours[:, :1], mask[:, :1]))
+    state = memory(behaviours[:, :1], mask[:, :1])
+    output = memory.recall(q, state)
     for row in range(B):
         own = behaviours[row, : min(COUNTS[row], 1)].double().numpy()
-        expected = turing(n, own, q[row].double().numpy(), True, True)[0]
-        np.testing.assert_allclose(output[row].detach().numpy(), expected, rtol=1e-3, atol=1e-4)
+        expected = turing(n, own, q[row].double().numpy(), True, True)
+        for found, wanted in ((output[row], expected[0]), (state.usage[row], expected[2])):
+            np.testing.assert_allclose(found.detach().numpy(), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_slots_begin_tiny_and_fixed_with_trained_keys_that_differ():

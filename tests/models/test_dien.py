@@ -163,6 +163,19 @@ def test_the_auxiliary_loss_asks_for_negatives_and_its_absence_does_not(tiny, au
         aux.penalised(without)
 
 
+@pytest.mark.parametrize("on_history", [True, False])
+def test_negatives_see_of_a_knowledge_base_what_histories_may_show(tiny, on_history):
+    # Kills negatives that are told from behaviours by where they were looked up.
+    torch.manual_seed(0)
+    base = KnowledgeBase(tiny.schema, KnowledgeBaseConfig(hidden=(12,), init_std=0.3), 7)
+    use = UseConfig(manner="feature", on_history=on_history)
+    model = with_knowledge("dien", tiny.schema, base, use, init_std=0.5, aux_weight=1.0)
+    before = model.penalised(tiny.batch)[1]
+    with torch.no_grad():
+        model.base.f.weight[1:] += 3
+    assert (model.penalised(tiny.batch)[1] != before).item() == on_history
+
+
 def test_predictions_do_without_negatives(tiny, aux):
     without = dataclasses.replace(tiny.batch, history_negatives=None)
     aux.eval()
