@@ -50,6 +50,7 @@ class Settings:
     hidden: tuple[int, ...] = _setting((200, 80), "hidden widths of the models' heads")
     dropout: float = _setting(0.0, "dropout in the models' heads")
     batch_norm: bool = _setting(False, "BatchNorm in the hidden layers of the models' heads")
+    # rok.model.setting=value holds where the model is a part of a ROK system alone.
     model_options: tuple[str, ...] = _setting((), "further settings, each model.setting=value")
 
     # Training of the models
@@ -146,11 +147,14 @@ class Settings:
         return options(self.data_options, where="data_options")
 
     def options_of_models(self) -> dict[str, dict[str, Any]]:
-        """`model_options` by model; ConfigError for a text that is no model.setting=value."""
+        """`model_options` by model, or by rok.model for what holds in ROK systems alone.
+
+        ConfigError for a text that is no model.setting=value.
+        """
         return _by_model(self.model_options, "model_options")
 
     def options_of_training(self) -> dict[str, dict[str, Any]]:
-        """`training_options` by model; ConfigError for a text that is no model.setting=value."""
+        """`training_options` by model, as `options_of_models`."""
         return _by_model(self.training_options, "training_options")
 
     @classmethod
@@ -167,7 +171,7 @@ class Settings:
 def _by_model(pairs: tuple[str, ...], where: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, value in options(pairs, where=where).items():
-        model, dot, setting = name.partition(".")
+        model, dot, setting = name.rpartition(".")
         if not (model and dot and setting):
             raise ConfigError(f"{where}: {name!r} names no model; write it as model.setting=value.")
         found.setdefault(model, {})[setting] = value

@@ -14,7 +14,6 @@ is left out, so that specs which would do the same work share one folder.
 
 import dataclasses
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from typing import Any, Literal, get_args
 
 from rokkit.config import build, check_type, require
 from rokkit.errors import ConfigError, unknown_name
+from rokkit.experiments.foreign import foreign_sources
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig
 from rokkit.models import is_estimator, list_models, model_entry
 from rokkit.training import TrainConfig
@@ -259,7 +259,7 @@ class RunSpec:
             own["training"] = dataclasses.asdict(knowledge.construct_training)
         else:
             own["model"] = {"name": self.model.name, "config": self.model.resolved()}
-            own["code"] = _foreign_code(model_entry(self.model.name).target)
+            own["code"] = _foreign_code(self.model.name)
             if not is_estimator(self.model.name):  # its own settings say how it is fitted
                 own["training"] = dataclasses.asdict(self.training)
             if knowledge is not None:
@@ -332,14 +332,10 @@ def _model_from(values: Mapping[str, Any], where: str) -> ModelSpec:
     return build(ModelSpec, dict(values) | {"config": config}, where=where)
 
 
-def _foreign_code(target: Any) -> str | None:
+def _foreign_code(name: str) -> str | None:
     """Hash of the source of a model defined outside rokkit, such as in a notebook cell.
 
     rokkit's own code is covered by FORMAT; without this an edited cell would hit the old run.
     """
-    if target.__module__.partition(".")[0] == "rokkit":
-        return None
-    try:
-        return hash_of(inspect.getsource(target))
-    except (OSError, TypeError):  # typed at a prompt: there is no source to look at
-        return None
+    texts = foreign_sources(name)
+    return hash_of(texts) if texts else None

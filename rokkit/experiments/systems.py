@@ -2,7 +2,9 @@
 
 A system is `<model>`, `<backbone>+ROK` or, with a teacher other than that of the settings,
 `<backbone>+ROK-<teacher>`, for any registered model. The teacher of a ROK system at seed s is the
-run of the teacher's own system at seed s, so it is trained once.
+run of the teacher's own system at seed s, so it is trained once, unless options say otherwise for
+ROK systems alone (`rok.rim.dropout=0.5`): the teacher that predicts best is not always the one that
+can be imitated best.
 """
 
 import dataclasses
@@ -18,6 +20,7 @@ from rokkit.models import list_estimators, list_models, model_entry
 from rokkit.training import TrainConfig
 
 ROK = "+ROK"
+IN_ROK = "rok."  # before a model's name in options: as a part of ROK systems alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,22 +47,27 @@ def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
     So it is for a model that only the options name.
     """
     name, teacher = split_system(system, settings.teacher)
+    _check_options(settings)
+    rok = teacher is not None
+    return RunSpec(
+        data=DataSpec.of(settings.dataset, settings.options_of_data()),
+        model=_model(name, settings, rok),
+        retrieval=_retrieval(teacher or name, settings),
+        history_length=settings.history_length,
+        training=_training(name, settings, rok),
+        knowledge=_knowledge(teacher, settings) if teacher else None,
+        seed=seed,
+    )
+
+
+def _check_options(settings: Settings) -> None:
     for where, options in (
         ("model_options", settings.options_of_models()),
         ("training_options", settings.options_of_training()),
     ):
         for option in options:
-            if option not in _known():
+            if option.removeprefix(IN_ROK) not in _known():
                 raise ConfigError(f"{where}: " + unknown_name("model", option, _known()))
-    return RunSpec(
-        data=DataSpec.of(settings.dataset, settings.options_of_data()),
-        model=_model(name, settings),
-        retrieval=_retrieval(teacher or name, settings),
-        history_length=settings.history_length,
-        training=_training(name, settings),
-        knowledge=_knowledge(teacher, settings) if teacher else None,
-        seed=seed,
-    )
 
 
 def _retrieval(reader: str, settings: Settings) -> RetrievalSpec:
@@ -70,8 +78,8 @@ def _retrieval(reader: str, settings: Settings) -> RetrievalSpec:
     return dataclasses.replace(
         common,
         engine=settings.dense_engine,
-        encoder=_model(settings.encoder, settings),
-        encoder_training=_training(settings.encoder, settings),
+        encoder=_model(settings.encoder, settings, rok=False),
+        encoder_training=_training(settings.encoder, settings, rok=False),
     )
 
 
@@ -94,7 +102,12 @@ def _known() -> list[str]:
     return list_models() + list_estimators()
 
 
-def _model(name: str, settings: Settings) -> ModelSpec:
+def _own(options: Mapping[str, dict[str, Any]], name: str, rok: bool) -> dict[str, Any]:
+    """The options of a model, by itself or as a part of a ROK system."""
+    return options.get(name, {}) | (options.get(IN_ROK + name, {}) if rok else {})
+
+
+def _model(name: str, settings: Settings, rok: bool) -> ModelSpec:
     """The shared settings that the model has, then its own options."""
     dropout = settings.dropout
     if name == settings.teacher and settings.teacher_dropout is not None:
@@ -106,11 +119,11 @@ def _model(name: str, settings: Settings) -> ModelSpec:
         "batch_norm": settings.batch_norm,
     }
     has = {f.name for f in dataclasses.fields(model_entry(name).meta["config"])}
-    own = settings.options_of_models().get(name, {})
+    own = _own(settings.options_of_models(), name, rok)
     return ModelSpec.of(name, {k: v for k, v in shared.items() if k in has} | own)
 
 
-def _training(name: str, settings: Settings) -> TrainConfig:
+def _training(name: str, settings: Settings, rok: bool) -> TrainConfig:
     """Training of a model; the teacher may have its own."""
     config = TrainConfig(
         epochs=settings.epochs,
@@ -122,7 +135,7 @@ def _training(name: str, settings: Settings) -> TrainConfig:
         monitor=settings.monitor,
         amp=settings.amp,
     )
-    tuned = settings.options_of_training().get(name, {})
+    tuned = _own(settings.options_of_training(), name, rok)
     config = build(
         TrainConfig, dataclasses.asdict(config) | tuned, where=f"training_options of {name!r}"
     )
@@ -139,8 +152,8 @@ def _training(name: str, settings: Settings) -> TrainConfig:
 
 def _knowledge(teacher: str, settings: Settings) -> KnowledgeSpec:
     return KnowledgeSpec(
-        teacher=_model(teacher, settings),
-        teacher_training=_training(teacher, settings),
+        teacher=_model(teacher, settings, rok=True),
+        teacher_training=_training(teacher, settings, rok=True),
         base=KnowledgeBaseConfig(
             dim=split_embedding_dim(settings.embed_dim)[1],
             hidden=settings.base_hidden,

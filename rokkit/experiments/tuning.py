@@ -29,7 +29,7 @@ from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.report import Report
 from rokkit.experiments.settings import Settings, read_params
 from rokkit.experiments.spec import RunSpec, Scalar
-from rokkit.experiments.systems import split_system, system_spec
+from rokkit.experiments.systems import IN_ROK, split_system, system_spec
 from rokkit.experiments.tables import Table
 from rokkit.models import list_estimators, list_models, model_entry
 from rokkit.paths import shown
@@ -45,7 +45,8 @@ class Grid:
 
     `shared` holds settings of training or of heads, for every model that knows them; `models` those
     of single models, over the shared ones; `knowledge` those of `Settings` that make and use a
-    knowledge base, tuned for the system `knowledge_of`.
+    knowledge base, and as `rim.setting` those of a teacher or a backbone as part of ROK systems,
+    tuned for the system `knowledge_of`.
     """
 
     budget: int = 6  # trials per system, the study's own settings among them
@@ -72,7 +73,12 @@ class Grid:
                 raise ConfigError("grid: shared: " + unknown_name("setting", setting, every))
         fields = [f.name for f in dataclasses.fields(Settings)]
         for setting in self.knowledge:
-            if setting not in fields:
+            name, dot, own = setting.rpartition(".")
+            if dot and (name not in known or own not in _settings_of(name)):
+                of = _settings_of(name) if name in known else known
+                unknown = ("setting", own) if name in known else ("model", name)
+                raise ConfigError("grid: knowledge: " + unknown_name(*unknown, of))
+            if not dot and setting not in fields:
                 raise ConfigError("grid: knowledge: " + unknown_name("setting", setting, fields))
 
     @classmethod
@@ -163,10 +169,19 @@ def model_trials(name: str, settings: Settings, grid: Grid) -> list[Trial]:
 
 def knowledge_trials(settings: Settings, grid: Grid) -> list[Trial]:
     """The trials of ROK's settings, for `grid.knowledge_of`."""
-    values, where = dataclasses.asdict(settings), "grid: knowledge"
-    choices = grid.choices(grid.knowledge)
-    trials = ((choice, build(Settings, values | choice, where=where)) for choice in choices)
+    trials = ((choice, _of_rok(settings, choice)) for choice in grid.choices(grid.knowledge))
     return _distinct(grid.knowledge_of, trials, grid.budget)
+
+
+def _of_rok(settings: Settings, choice: Choice) -> Settings:
+    """`settings` with a choice of the grid's `knowledge`."""
+    plain = {name: value for name, value in choice.items() if "." not in name}
+    found = build(Settings, dataclasses.asdict(settings) | plain, where="grid: knowledge")
+    for name, value in choice.items():
+        model, dot, setting = name.rpartition(".")
+        if dot:
+            found = chosen(found, model, {setting: value}, where=IN_ROK)
+    return found
 
 
 def _distinct(system: str, trials: Iterable[tuple[Choice, Settings]], budget: int) -> list[Trial]:
@@ -180,17 +195,18 @@ def _distinct(system: str, trials: Iterable[tuple[Choice, Settings]], budget: in
     return list(found.values())
 
 
-def chosen(settings: Settings, name: str, choice: Choice) -> Settings:
-    """`settings` with those of the model `name` that `choice` holds, over its earlier ones."""
-    training = set(_training_fields(name))
+def chosen(settings: Settings, name: str, choice: Choice, where: str = "") -> Settings:
+    """`settings` with those of the model `name` that `choice` holds, over its earlier ones.
+
+    `where` "rok." keeps them to ROK systems.
+    """
+    fields = set(_training_fields(name))
+    training = {k: v for k, v in choice.items() if k in fields}
+    model = {k: v for k, v in choice.items() if k not in fields}
     return dataclasses.replace(
         settings,
-        model_options=_over(
-            settings.model_options, name, {k: v for k, v in choice.items() if k not in training}
-        ),
-        training_options=_over(
-            settings.training_options, name, {k: v for k, v in choice.items() if k in training}
-        ),
+        model_options=_over(settings.model_options, where + name, model),
+        training_options=_over(settings.training_options, where + name, training),
     )
 
 

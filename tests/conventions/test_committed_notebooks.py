@@ -18,6 +18,8 @@ from rokkit.parameters import declared
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 CELLS, LINES = 14, 12  # at most, of a notebook and of a cell
+MODELS = FOLDER / "90_add_your_backbone.ipynb"  # it alone defines something: models
+MODEL_LINES = 20  # at most, of a cell that defines one, blank lines and docstring included
 HINTS = typing.get_type_hints(Settings)
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -82,14 +84,33 @@ def test_no_parameter_is_declared_twice(path: Path) -> None:
 def test_it_is_short(path: Path) -> None:
     assert len(cells(path)) <= CELLS
     for cell in cells(path, "code"):
-        assert "parameters" in tags(cell) or len(cell.source.splitlines()) <= LINES, cell.id
+        most = MODEL_LINES if path == MODELS and defined(cell) else LINES
+        assert "parameters" in tags(cell) or len(cell.source.splitlines()) <= most, cell.id
         assert cell.source.strip()
+
+
+def defined(cell: Any) -> list[ast.AST]:
+    """What the cell defines: functions and classes."""
+    made = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    return [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, made)]
 
 
 @each_notebook
 def test_it_defines_nothing(path: Path) -> None:
-    made = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-    assert not [node for node in nodes(path) if isinstance(node, made)]
+    assert path == MODELS or not [cell.id for cell in cells(path, "code") if defined(cell)]
+
+
+def test_a_cell_that_defines_a_model_does_nothing_else() -> None:
+    """One backbone and one teacher, registered, each in a cell of its own."""
+    held = [ast.parse(cell.source).body for cell in cells(MODELS, "code") if defined(cell)]
+    decorators = []
+    for body in held:
+        (model,) = body
+        assert isinstance(model, ast.ClassDef)
+        (decorator,) = model.decorator_list
+        assert isinstance(decorator, ast.Call)
+        decorators.append(ast.unparse(decorator.func))
+    assert decorators == ["register_backbone", "register_teacher"]
 
 
 @each_notebook
@@ -108,11 +129,13 @@ def test_it_holds_no_path(path: Path) -> None:
 
 @each_notebook
 def test_it_imports_rokkit_alone(path: Path) -> None:
+    """And torch, where models are defined."""
+    allowed = {"rokkit", "torch"} if path == MODELS else {"rokkit"}
     for node in nodes(path):
         if isinstance(node, ast.Import):
-            assert all(name.name.partition(".")[0] == "rokkit" for name in node.names)
+            assert all(name.name.partition(".")[0] in allowed for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert (node.module or "").partition(".")[0] == "rokkit"
+            assert (node.module or "").partition(".")[0] in allowed
 
 
 @each_notebook

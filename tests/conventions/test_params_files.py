@@ -73,6 +73,9 @@ def test_smoke_holds_what_the_notebooks_hold(path: Path) -> None:
     smoke = Settings.from_yaml(SMOKE)
     own = {one.name: one.value for one in declared(path)}
     settings = build(Settings, own, where=path.name)
+    if path.stem == "90_add_your_backbone":  # a demonstration: one seed, and what it stands beside
+        assert set(own.pop("systems")) < set(smoke.systems)
+        assert set(own.pop("seeds")) < set(smoke.seeds)
     assert {name: getattr(settings, name) for name in own} == {
         name: getattr(smoke, name) for name in own
     }

@@ -465,3 +465,22 @@ def test_training_of_a_model_is_checked_as_that_of_all() -> None:
         spec("MLP", training_options=("mlp.epoch=3",))
     with pytest.raises(ConfigError, match="epochs is 0; expected at least 1"):
         spec("MLP", training_options=("mlp.epochs=0",))
+
+
+def test_what_holds_in_rok_systems_alone_leaves_the_others_as_they_are() -> None:
+    options: dict[str, Any] = {
+        "model_options": ("rim.init_std=0.2", "rok.rim.init_std=0.3", "rok.mlp.dropout=0.4"),
+        "training_options": ("rok.rim.epochs=9", "rok.mlp.epochs=8"),
+    }
+    one, alone, teacher = (spec(name, **options) for name in ("MLP+ROK", "MLP", "RIM"))
+    assert alone == spec("MLP", model_options=("rim.init_std=0.2",))
+    assert dict(teacher.model.config)["init_std"] == 0.2
+    assert teacher.training.epochs == 2
+    assert one.knowledge is not None
+    assert dict(one.knowledge.teacher.config)["init_std"] == 0.3
+    assert one.knowledge.teacher_training.epochs == 9
+    assert dict(one.model.config)["dropout"] == 0.4
+    assert one.training.epochs == 8
+    assert one.parents()[0].parents()[0] != teacher
+    with pytest.raises(ConfigError, match=r"model_options: model 'rok\.rimm' is not known"):
+        spec("MLP", model_options=("rok.rimm.init_std=0.3",))

@@ -17,7 +17,6 @@ from rokkit.data import load
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.evaluation import evaluate
 from rokkit.experiments import (
-    ModelSpec,
     Report,
     RunError,
     RunEvent,
@@ -25,9 +24,7 @@ from rokkit.experiments import (
     base_unchanged,
     bases_unchanged,
 )
-from rokkit.models import MODELS, register_backbone, register_teacher
-from rokkit.models.base import BackboneConfig
-from rokkit.models.lr import LR
+from rokkit.models import MODELS, register_teacher
 from rokkit.models.rim import RIM, RIMConfig
 
 USER = spec("MLP+ROK")
@@ -210,20 +207,14 @@ def test_a_pool_of_threads_yields_the_same_bytes_and_stays_open(
 
 @pytest.fixture
 def foreign() -> Iterator[None]:
-    """A teacher and a backbone of this module."""
+    """A teacher of this module."""
 
     class Tutor(RIM):
         pass
 
-    class Typed(LR):
-        pass
-
-    Typed.__module__ = "__main__"
     register_teacher("tutor", config=RIMConfig)(Tutor)
-    register_backbone("typed", config=BackboneConfig)(Typed)
     yield
     MODELS.remove("tutor")
-    MODELS.remove("typed")
 
 
 @pytest.mark.usefixtures("foreign")
@@ -231,20 +222,15 @@ def test_each_job_names_the_modules_its_worker_has_to_import(study: Study, tmp_p
     """Kills: a user of a base whose worker never heard of the teacher."""
     executor = Inline()
     Runs(tmp_path, executor=executor, imports=("json",))([spec("MLP+ROK", teacher="tutor")])
-    assert [job.spec.system for job in executor.jobs] == ["tutor", "knowledge-tutor", "mlp+rok"]
+    assert [job.spec.system for job in executor.jobs] == [
+        "tutor",
+        "knowledge-tutor",
+        "mlp+rok-tutor",
+    ]
     for job in executor.jobs:
         assert job.imports[0] == "json"
         assert set(job.imports) == {"json", __name__, "small_study"}
     assert not executor.closed
-
-
-@pytest.mark.usefixtures("foreign")
-def test_a_model_of_a_notebook_is_refused_by_other_processes(study: Study, tmp_path: Path) -> None:
-    typed = replace(spec("LR"), model=ModelSpec.of("typed", {"embed_dim": 4}))
-    with pytest.raises(ConfigError, match=r"typed-s0: .*defined in the notebook.*set jobs to 1"):
-        Runs(tmp_path / "runs", jobs=2)([spec("LR"), typed])
-    assert not (tmp_path / "runs" / "small").exists()
-    assert Runs(tmp_path / "runs")([typed])[0].metrics == study.reports[0].metrics
 
 
 class Lost(Executor):

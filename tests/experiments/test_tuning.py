@@ -200,6 +200,8 @@ def test_the_table_has_a_row_per_trial_and_says_which_was_taken() -> None:
             "knowledge: {alhpa: [1]}",
             "knowledge: setting 'alhpa' is not known. Did you mean 'alpha'",
         ),
+        ("knowledge: {rimm.dropout: [1]}", "knowledge: model 'rimm' is not known. Did you mean"),
+        ("knowledge: {rim.droput: [1]}", "knowledge: setting 'droput' is not known. Did you mean"),
         ("shared: {dropout: []}", "expected at least one value"),
         ("shared: {dropout: 0.5}", "shared: dropout is 0.5"),
         ("bugdet: 3", "setting 'bugdet' is not known. Did you mean 'budget'"),
@@ -218,6 +220,19 @@ def test_a_value_out_of_range_is_refused_before_anything_runs() -> None:
         tune(STUDY, grid, lambda specs: pytest.fail("something ran"))
     with pytest.raises(ConfigError, match="alpha is 7"):
         knowledge_trials(STUDY, dataclasses.replace(GRID, knowledge={"alpha": (7.0,)}))
+
+
+def test_the_teacher_may_be_tuned_as_a_part_of_rok() -> None:
+    grid = dataclasses.replace(
+        GRID, budget=9, knowledge={"rim.init_std": (0.2, 0.3), "rim.epochs": (1, 2)}
+    )
+    trials = knowledge_trials(STUDY, grid)
+    assert len(trials) == 5
+    for trial in trials[1:]:
+        knowledge = trial.spec.knowledge
+        assert dict(knowledge.teacher.config)["init_std"] == trial.choice["rim.init_std"]
+        assert knowledge.teacher_training.epochs == trial.choice["rim.epochs"]
+        assert system_spec("RIM", trial.settings, 3) == system_spec("RIM", STUDY, 3)
 
 
 @pytest.fixture(scope="module")

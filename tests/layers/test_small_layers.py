@@ -27,6 +27,13 @@ def test_mlp_puts_norm_before_relu_and_dropout_after_it():
     assert kinds == [nn.Linear, BatchNorm, nn.ReLU, nn.Dropout] * 2
 
 
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_mlp_has_no_bias_that_a_norm_takes_away_again(batch_norm):
+    layers = MLP(2, (3, 4), 1, batch_norm=batch_norm).hidden
+    biases = [layer.bias is not None for layer in layers if isinstance(layer, nn.Linear)]
+    assert biases == [not batch_norm] * 2
+
+
 def test_mlp_without_hidden_layers_is_linear():
     mlp = MLP(2, (), 3)
     x = torch.randn(4, 2)

@@ -75,6 +75,19 @@ def test_the_whole_loss_has_finite_gradients_under_bf16_autocast(tiny, name, con
 
 
 @settings
+def test_the_penalty_is_close_under_bf16_autocast(tiny, name, config):
+    torch.manual_seed(0)
+    model = create_model(name, tiny.schema, init_std=0.3, **config).eval()
+    with torch.no_grad():
+        _, exact = model.penalised(tiny.batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            _, rough = model.penalised(tiny.batch)
+    assert (rough is None) == (exact is None)
+    if exact is not None:
+        assert rough.item() == pytest.approx(exact.item(), rel=0.05, abs=1e-6)
+
+
+@settings
 def test_the_whole_loss_runs_on_meta_tensors(tiny, name, config):
     # Kills a tensor of a penalty that is made on the default device, which fails on a GPU.
     model = create_model(name, tiny.schema, **config).to("meta")

@@ -77,6 +77,7 @@ def test_packing_changes_no_logit_and_no_gradient(tiny, training, monkeypatch):
 def test_the_activation_unit_has_the_widths_of_the_paper(tiny):
     unit = create_model("din", tiny.schema).backbone.attention.unit
     assert [dice.alpha.numel() for dice in unit.dices] == [80, 40]
+    assert not any(dice.alpha.any() for dice in unit.dices)  # Dice.py begins at 0
 
 
 @pytest.mark.parametrize("bilinear", [False, True])

@@ -77,6 +77,20 @@ def test_leaves_are_counted_over_the_kept_trees():
     assert model.leaves == model.best_round * 4
 
 
+def test_the_learning_rate_scales_what_a_tree_adds():
+    x, y = made(200, seed=2).x, made(3000).y
+    begun = np.log(y.mean() / (1 - y.mean()))
+    slow, fast = (grown(rounds=1, learning_rate=rate).predict(x) for rate in (0.1, 0.3))
+    added = [np.log(p / (1 - p)) - begun for p in (slow, fast)]
+    assert np.ptp(added[0]) > 0.01
+    np.testing.assert_allclose(added[1], 3 * added[0], rtol=1e-3, atol=1e-4)
+
+
+def test_leaves_hold_as_many_rows_as_set():
+    assert grown(rounds=1, leaves=8, rows_in_leaf=100).leaves == 8
+    assert grown(rounds=1, leaves=8, rows_in_leaf=1200).leaves == 2  # of 3,000
+
+
 def test_progress_is_told_of_every_round():
     told = []
     model = model_entry("gbdt").target(build_config("gbdt", {"rounds": 3}))

@@ -72,6 +72,30 @@ def test_settings_reach_the_model(tiny):
     assert parameter_counts(model) == {"table": 105 * 4, "dense": 107, "total": 420 + 107}
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("din", {"attention_hidden": (80, 40), "bilinear": False}),
+        ("dien", {"state_dim": 32, "attention_hidden": (80, 40), "aux_weight": 0.0}),
+        ("hpmn", {"state_size": 32, "hops": 3, "covariance_weight": pytest.approx(128e-5)}),
+        ("mimn", {"slots": 4, "state_size": 32, "utilisation": False, "induction": False}),
+        ("mimn", {"utilisation_weight": 1e-3}),
+        ("sim", {"search": "hard", "short": 10, "hard_top": 100}),
+        ("ubr", {"top": 20}),
+        ("rim", {"scale_attention": False, "normalisation": "affine-input", "init_std": 0.1}),
+        ("pet", {"rounds": 3}),
+        ("dert", {"tune_table": False}),
+        ("deepfm", {"history": False}),
+    ],
+)
+def test_defaults_are_those_that_are_documented(name, expected):
+    # Of public code, or for stated reasons others: a changed one makes another system of each.
+    config = model_entry(name).meta["config"]()
+    shared = {"embed_dim": 16, "hidden": (200, 80), "dropout": 0.0, "batch_norm": False}
+    for setting, value in (shared | expected).items():
+        assert getattr(config, setting) == value, setting
+
+
 def test_settings_are_checked_without_the_registry_too():
     with pytest.raises(ConfigError, match=r"dropout is 1.5; expected a share from 0 to below 1"):
         model_entry("rim").meta["config"](dropout=1.5)
