@@ -39,7 +39,11 @@ class DINConfig(HeadConfig):
 
 @register_backbone("din", config=DINConfig, family="behaviour", paper="KDD'18")
 class DIN(Backbone):
-    """Attention over the user's behaviours, then an MLP."""
+    """Attention over the user's behaviours, then an MLP.
+
+    Parameters besides the id table, D = C·d: the unit's 3D·80 + 80·40 + 280 by default, or the
+    bilinear one's D² + D, and the head (D + F·d + E)-200-80-1.
+    """
 
     needs = frozenset({"history"})
 

@@ -16,7 +16,10 @@ from rokkit.models.registry import register_backbone
 
 @register_backbone("lr", config=BackboneConfig, family="feature", paper="ROK, Table 4")
 class LR(Backbone):
-    """A linear layer over the embeddings of a sample's fields."""
+    """A linear layer over the embeddings of a sample's fields.
+
+    F·d + E + 1 parameters besides the id table.
+    """
 
     def __init__(self, schema: Schema, config: BackboneConfig, extra_dim: int = 0) -> None:
         super().__init__(schema, config, extra_dim)

@@ -16,7 +16,10 @@ from rokkit.models.registry import register_backbone
 
 @register_backbone("mlp", config=HeadConfig, family="feature", paper="ROK, Table 4")
 class MLPBackbone(Backbone):
-    """Hidden layers over the embeddings of a sample's fields."""
+    """Hidden layers over the embeddings of a sample's fields.
+
+    Parameters besides the id table: the head (F·d + E)-200-80-1.
+    """
 
     def __init__(self, schema: Schema, config: HeadConfig, extra_dim: int = 0) -> None:
         super().__init__(schema, config, extra_dim)

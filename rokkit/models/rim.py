@@ -62,7 +62,11 @@ class RIMConfig(HeadConfig):
 
 @register_teacher("rim", config=RIMConfig, family="retrieval", paper="KDD'21")
 class RIM(Backbone):
-    """Attention over retrieved samples and their labels, pairwise products, an MLP."""
+    """Attention over retrieved samples and their labels, pairwise products, an MLP.
+
+    Parameters besides the id table, D = F·d: the attention's D² + D, two labels' 2d, hidden layers
+    (2D + d + F(2F + 1) + E)-200-80, whose input or outputs are scaled and shifted, and 80 + d + 1.
+    """
 
     needs = frozenset({"neighbours"})
 

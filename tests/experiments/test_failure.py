@@ -104,10 +104,10 @@ def test_independent_runs_finish_and_those_in_need_are_listed(loose: RunSpec) ->
     user = spec("MLP+ROK", teacher="loose-teacher")
     error = failing([loose, user, spec("LR"), spec("RIM")])
     assert [f.label for f in error.failures] == ["loose-teacher-s0", "loose-s0"]
-    assert error.skipped == ("knowledge-loose-teacher-s0", "mlp+rok-s0")
+    assert error.skipped == ("knowledge-loose-teacher-s0", "mlp+rok-loose-teacher-s0")
     assert str(error).startswith("2 runs failed:")
     assert str(error).endswith(
-        "not started, because they need these: knowledge-loose-teacher-s0, mlp+rok-s0"
+        "not started, because they need these: knowledge-loose-teacher-s0, mlp+rok-loose-teacher-s0"
     )
     assert [r.done for r in Runs().plan([spec("LR"), spec("RIM"), loose])] == [True, True, False]
     assert not folder_of(user).exists()
@@ -137,7 +137,7 @@ def test_a_failing_construction_leaves_its_teacher_and_goes_on_from_it(
     monkeypatch.setattr(Loose, "off", True)
     error = failing([user])
     assert [f.label for f in error.failures] == ["knowledge-loose-teacher-s0"]
-    assert error.skipped == ("mlp+rok-s0",)
+    assert error.skipped == ("mlp+rok-loose-teacher-s0",)
     assert (folder_of(teacher) / "DONE").exists()
     monkeypatch.setattr(Loose, "off", False)
     assert Runs()([teacher, user])[0].cached
