@@ -172,10 +172,12 @@ class DenseRetriever:
 
 
 def recall(found: Neighbours, wanted: Neighbours) -> float:
-    """The share of the `wanted` scores that `found` reaches, rank by rank; 1.0 where none is.
+    """The share of the `wanted` rows for which `found` has one as near; 1.0 where none is wanted.
 
-    By scores and not by rows, because among rows of equal score either answer is right.
+    As near as the last one that is wanted of a query: by scores and not by rows, because among rows
+    of equal score either answer is right.
     """
     there = wanted.ids >= 0
-    reached = (found.scores >= wanted.scores) & (found.ids >= 0)
-    return float(reached[there].mean()) if there.any() else 1.0
+    last = np.where(there, wanted.scores, np.inf).min(1, keepdims=True)
+    near = ((found.scores >= last) & (found.ids >= 0)).sum(1)
+    return float(near.sum() / there.sum()) if there.any() else 1.0
