@@ -4,8 +4,8 @@
 
 The vectors are made of the id table of the study's encoder (seed 0, trained first if it is not
 there), the queries are test samples, all on one thread. Seconds are processor time. Recall: the
-share of the rows found that are as near as the last one of the exact answer. Cells are searched at several
-numbers of probes; the graph (HNSW) is built on request only, for that takes long.
+share of the rows found that are as near as the last one of the exact answer. Cells are searched at
+several numbers of probes; the graph (HNSW) is built on request only, for that takes long.
 """
 
 import argparse
