@@ -3,10 +3,12 @@
 import importlib
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rokkit.errors import ConfigError
 from rokkit.retrieval.approximate import CellsConfig, GraphConfig, VectorCells, VectorGraph
@@ -20,6 +22,14 @@ def made(rows: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     item = rng.integers(0, 300, rows)
     return np.column_stack([rng.integers(1, 61, rows), 61 + item, 361 + item % 20]).astype(np.int32)
+
+
+@pytest.fixture(autouse=True)
+def same_threads() -> Iterator[None]:
+    """faiss and torch may share one OpenMP: a number of threads left behind is torch's too."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
