@@ -58,7 +58,7 @@ def main() -> None:
     exact = Neighbours(*answer)
     rows = [("exact", built, seconds, 1.0)]
     ways: list[tuple[str, Any, Any]] = [
-        (f"cells, {n} of 2048", VectorCells, CellsConfig(probes=n)) for n in PROBES
+        (f"cells, {n} of {CellsConfig().cells}", VectorCells, CellsConfig(probes=n)) for n in PROBES
     ]
     if args.graph:
         ways.append(("graph", VectorGraph, GraphConfig()))

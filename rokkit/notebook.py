@@ -84,8 +84,8 @@ class Session:
 
     def constructions(self) -> list[RunSpec]:
         """The runs that construct the knowledge bases of `specs`, each once."""
-        parents = [spec.parents()[0] for spec in self.specs() if spec.knowledge]
-        return list(dict.fromkeys(parents))
+        made = (spec.construction for spec in self.specs())
+        return list(dict.fromkeys(one for one in made if one is not None))
 
     def plan(self, specs: Sequence[RunSpec] | None = None) -> pd.DataFrame:
         """The runs that `specs` (None: those of the settings) need, and which are done."""

@@ -23,11 +23,11 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """List them."""
     from rokkit.errors import ConfigError, unknown_name
-    from rokkit.models import list_estimators, list_models, model_entry
+    from rokkit.models import list_systems, model_entry
 
-    names = sorted(list_models(options.pattern) + list_estimators(options.pattern))
+    names = sorted(list_systems(options.pattern))
     if not names:
-        known = list_models() + list_estimators()
+        known = list_systems()
         raise ConfigError(unknown_name("model", options.pattern, known))
     rows = [("name", "family", "paper", "reads", "teacher")]
     for name in names:

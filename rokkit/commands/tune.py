@@ -57,15 +57,14 @@ def run(options: argparse.Namespace) -> int:
     path = save_table(table, "tuning", settings.study_name)
     print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}\n")
     changed = {
-        name: list(value) if isinstance(value, tuple) else value
+        name: value
         for name, value in dataclasses.asdict(tuned.settings).items()
         if value != getattr(settings, name)
     }
     text = _yaml(changed)
     print("chosen:\n" + (text or "  the study's own settings\n"))
     if output is not None:
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
-        write_text(output, _yaml(plain | changed))
+        write_text(output, _yaml(given | changed))
         print(shown(output))
     return 0
 
@@ -74,4 +73,5 @@ def _yaml(values: dict[str, Any]) -> str:
     """Flat YAML, a line per setting and per item of a list."""
     import yaml
 
-    return str(yaml.safe_dump(values, sort_keys=False, width=100)) if values else ""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    return str(yaml.safe_dump(plain, sort_keys=False, width=100)) if values else ""

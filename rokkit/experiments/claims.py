@@ -27,9 +27,5 @@ def bases_unchanged(constructions: Iterable[Report], reports: Iterable[Report]) 
     False also if the construction of one is not among `constructions`.
     """
     made = {report.spec: report for report in constructions}
-    users = [r for r in reports if r.spec.model is not None and r.spec.knowledge is not None]
-    return all(
-        parent in made and base_unchanged(made[parent], user)
-        for user in users
-        for parent in user.spec.parents()[:1]
-    )
+    users = [(r.spec.construction, r) for r in reports if r.spec.construction is not None]
+    return all(one in made and base_unchanged(made[one], user) for one, user in users)

@@ -53,13 +53,10 @@ from rokkit.models import (
 )
 from rokkit.paths import shown
 from rokkit.retrieval import (
+    BM25Retriever,
     CellsConfig,
     DenseRetriever,
     Neighbours,
-    neighbour_meta,
-    neighbours,
-    pool_neighbour_meta,
-    pool_neighbours,
 )
 from rokkit.training import CTRTask, Feed, FitResult, fit, predict, seed_everything
 from rokkit.training.ctr import EVALUATION_ROWS
@@ -193,34 +190,22 @@ class Inputs:
         return None if self.encoder is None else read_weights(self.encoder)["embedding.weight"]
 
     @cached_property
-    def _dense(self) -> DenseRetriever | None:
-        if self.table is None:
-            return None
-        how = CellsConfig() if self.spec.retrieval.engine == "approximate" else None
+    def _retriever(self) -> BM25Retriever | DenseRetriever:
         fields = self.spec.retrieval.fields or None
+        if self.table is None:
+            return BM25Retriever(self.samples, fields)
+        how = CellsConfig() if self.spec.retrieval.engine == "approximate" else None
         return DenseRetriever(self.samples, self.table.numpy(), fields, how)
 
     def _neighbours(self, part: str) -> Neighbours:
-        if self._dense is not None:
-            held = self._dense.neighbours(part, self.spec.retrieval.k)
-            cost = self._dense.meta(part, self.spec.retrieval.k)
-            self.retrieval[part] = cost["search_seconds"] + cost["build_seconds"]
-            return held
-        fields = self.spec.retrieval.fields or None
-        found = neighbours(self.samples, part, self.spec.retrieval.k, fields)
-        meta = neighbour_meta(self.samples, part, self.spec.retrieval.k, fields)
+        found = self._retriever.neighbours(part, self.spec.retrieval.k)
+        meta = self._retriever.meta(part, self.spec.retrieval.k)
         self.retrieval[part] = meta["search_seconds"] + meta["build_seconds"]
         return found
 
     def _pool_neighbours(self, rows: NDArray[np.int64]) -> Neighbours:
-        if self._dense is not None:
-            held = self._dense.pool_neighbours(rows, self.spec.retrieval.k)
-            cost = self._dense.pool_meta(rows, self.spec.retrieval.k)
-            self.retrieval["pool"] = cost["search_seconds"]
-            return held
-        fields = self.spec.retrieval.fields or None
-        found = pool_neighbours(self.samples, rows, self.spec.retrieval.k, fields)
-        meta = pool_neighbour_meta(self.samples, rows, self.spec.retrieval.k, fields)
+        found = self._retriever.pool_neighbours(rows, self.spec.retrieval.k)
+        meta = self._retriever.pool_meta(rows, self.spec.retrieval.k)
         self.retrieval["pool"] = meta["search_seconds"]  # the index is that of the parts
         return found
 

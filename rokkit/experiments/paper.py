@@ -242,6 +242,12 @@ def published(table: int) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=["row", "dataset", "column", "value", "note"])
 
 
+def rows(table: int) -> tuple[str, ...]:
+    """The names of a table's rows, in the paper's order."""
+    require(table in _ROWS, "table", table, "1 to 6")
+    return tuple(_ROWS[table])
+
+
 def value(table: int, row: str, dataset: str, column: str) -> float | None:
     """One published cell; None where the paper prints none."""
     require(table in _ROWS, "table", table, "1 to 6")

@@ -23,7 +23,7 @@ from rokkit.config import build, check_type, require
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.foreign import foreign_sources
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig
-from rokkit.models import is_estimator, list_models, model_entry
+from rokkit.models import is_dense, is_estimator, list_teachers, model_entry
 from rokkit.training import TrainConfig
 
 FORMAT = 1  # raised when the code changes what a spec yields: every key changes with it
@@ -136,11 +136,10 @@ class KnowledgeSpec:
     use: UseConfig = field(default_factory=UseConfig)
 
     def __post_init__(self) -> None:
-        if not model_entry(self.teacher.name).meta.get("teacher"):
-            teachers = [n for n in list_models() if model_entry(n).meta.get("teacher")]
+        if self.teacher.name not in list_teachers():
             raise ConfigError(
                 f"{self.teacher.name!r} aggregates no neighbours, so nothing can imitate it: "
-                + unknown_name("teacher", self.teacher.name, teachers)
+                + unknown_name("teacher", self.teacher.name, list_teachers())
             )
         if self.construct.positive == "attn" and not hasattr(
             model_entry(self.teacher.name).target, "attention_weights"
@@ -175,8 +174,7 @@ class RunSpec:
         if self.model is None and self.knowledge is None:
             raise ConfigError("a RunSpec has neither model nor knowledge; give at least one.")
         reader = self.model or (self.knowledge and self.knowledge.teacher)
-        dense = getattr(model_entry(reader.name).target, "dense", False) if reader else False
-        if reader and dense and self.retrieval.engine == "bm25":
+        if reader and is_dense(reader.name) and self.retrieval.engine == "bm25":
             raise ConfigError(
                 f"{reader.name!r} reads the neighbours that a dense engine finds with a trained "
                 "table, and retrieval.engine is 'bm25'; expected 'dense' or 'approximate' with an "
@@ -216,11 +214,18 @@ class RunSpec:
         encoder = () if self.encoder is None else (self.encoder,)
         if self.knowledge is None:
             return encoder
-        if self.model is not None:
-            return (replace(self, model=None), *encoder)
+        if self.construction is not None:
+            return (self.construction, *encoder)
         teacher = self.knowledge.teacher
         training = self.knowledge.teacher_training
         return (replace(self, model=teacher, training=training, knowledge=None), *encoder)
+
+    @property
+    def construction(self) -> "RunSpec | None":
+        """The run that makes the knowledge base which this one uses, if it uses one."""
+        if self.model is None or self.knowledge is None:
+            return None
+        return replace(self, model=None)
 
     @property
     def encoder(self) -> "RunSpec | None":

@@ -16,7 +16,7 @@ from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.settings import Settings
 from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig, split_embedding_dim
-from rokkit.models import list_estimators, list_models, model_entry
+from rokkit.models import is_dense, list_models, list_systems, list_teachers, model_entry
 from rokkit.training import TrainConfig
 
 ROK = "+ROK"
@@ -66,14 +66,14 @@ def _check_options(settings: Settings) -> None:
         ("training_options", settings.options_of_training()),
     ):
         for option in options:
-            if option.removeprefix(IN_ROK) not in _known():
-                raise ConfigError(f"{where}: " + unknown_name("model", option, _known()))
+            if option.removeprefix(IN_ROK) not in list_systems():
+                raise ConfigError(f"{where}: " + unknown_name("model", option, list_systems()))
 
 
 def _retrieval(reader: str, settings: Settings) -> RetrievalSpec:
     """The neighbours that the model `reader` is made for."""
     common = RetrievalSpec(k=settings.k, fields=settings.retrieval_fields)
-    if not getattr(model_entry(reader).target, "dense", False):
+    if not is_dense(reader):
         return common
     return dataclasses.replace(
         common,
@@ -89,17 +89,13 @@ def split_system(system: str, teacher: str = "rim") -> tuple[str, str | None]:
     `teacher` is that of a system which names none.
     """
     name, rok, named = system.lower().partition(ROK.lower())
-    if name not in _known() or not (named == "" or (named[0] == "-" and named[1:] in _known())):
+    systems = list_systems()
+    if name not in systems or not (named == "" or (named[0] == "-" and named[1:] in systems)):
         models = [n.upper() for n in list_models()]
-        known = [n.upper() for n in _known()] + [n + ROK for n in models]
-        teachers = [n.upper() for n in list_models() if model_entry(n).meta.get("teacher")]
-        known += [f"{n}{ROK}-{t}" for n in models for t in teachers]
+        known = [n.upper() for n in systems] + [n + ROK for n in models]
+        known += [f"{n}{ROK}-{t.upper()}" for n in models for t in list_teachers()]
         raise ConfigError(unknown_name("system", system, known))
     return name, (named[1:] or teacher) if rok else None
-
-
-def _known() -> list[str]:
-    return list_models() + list_estimators()
 
 
 def _own(options: Mapping[str, dict[str, Any]], name: str, rok: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from rokkit.experiments.settings import Settings, read_params
 from rokkit.experiments.spec import RunSpec, Scalar
 from rokkit.experiments.systems import IN_ROK, split_system, system_spec
 from rokkit.experiments.tables import Table
-from rokkit.models import list_estimators, list_models, model_entry
+from rokkit.models import is_dense, is_estimator, list_systems, model_entry
 from rokkit.paths import shown
 from rokkit.training import TrainConfig
 
@@ -59,27 +59,19 @@ class Grid:
     def __post_init__(self) -> None:
         require(self.budget >= 1, "budget", self.budget, "at least 1")
         require(self.draw >= 0, "draw", self.draw, "at least 0")
-        known = list_models() + list_estimators()
-        for name in self.models:
-            if name not in known:
-                raise ConfigError("grid: models: " + unknown_name("model", name, known))
-            for setting in self.models[name]:
-                if setting not in _settings_of(name):
-                    where = f"grid: models: {name}: "
-                    raise ConfigError(where + unknown_name("setting", setting, _settings_of(name)))
-        every = {setting for name in known for setting in _settings_of(name)}
+        for name, values in self.models.items():
+            _check("models", "model", name, list_systems())
+            for setting in values:
+                _check(f"models: {name}", "setting", setting, _settings_of(name))
+        every = {setting for name in list_systems() for setting in _settings_of(name)}
         for setting in self.shared:
-            if setting not in every:
-                raise ConfigError("grid: shared: " + unknown_name("setting", setting, every))
+            _check("shared", "setting", setting, every)
         fields = [f.name for f in dataclasses.fields(Settings)]
         for setting in self.knowledge:
             name, dot, own = setting.rpartition(".")
-            if dot and (name not in known or own not in _settings_of(name)):
-                of = _settings_of(name) if name in known else known
-                unknown = ("setting", own) if name in known else ("model", name)
-                raise ConfigError("grid: knowledge: " + unknown_name(*unknown, of))
-            if not dot and setting not in fields:
-                raise ConfigError("grid: knowledge: " + unknown_name("setting", setting, fields))
+            if dot:
+                _check("knowledge", "model", name, list_systems())
+            _check("knowledge", "setting", own, _settings_of(name) if dot else fields)
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> "Grid":
@@ -137,7 +129,7 @@ def tune(
     """
     parts = [split_system(system, settings.teacher) for system in settings.systems]
     names = list(dict.fromkeys([model for model, _ in parts] + [t for _, t in parts if t]))
-    dense = [name for name in names if getattr(model_entry(name).target, "dense", False)]
+    dense = [name for name in names if is_dense(name)]
     done: list[tuple[Trial, Report]] = []
     best: dict[str, int] = {}
     # Those that search by another's table come after it.
@@ -248,6 +240,12 @@ def _best(system: str, done: Iterable[tuple[Trial, Report]], monitor: str) -> in
     return held[int(at)][0]
 
 
+def _check(where: str, kind: str, name: str, known: Iterable[str]) -> None:
+    """ConfigError with the nearest name unless `name` is `known`."""
+    if name not in known:
+        raise ConfigError(f"grid: {where}: " + unknown_name(kind, name, known))
+
+
 def _settings_of(name: str) -> list[str]:
     config = [f.name for f in dataclasses.fields(model_entry(name).meta["config"])]
     return config + [one for one in _training_fields(name) if one not in config]
@@ -255,7 +253,7 @@ def _settings_of(name: str) -> list[str]:
 
 def _training_fields(name: str) -> list[str]:
     """Settings of training; an estimator has its own among those of the model."""
-    if name in list_estimators():
+    if is_estimator(name):
         return []
     return [f.name for f in dataclasses.fields(TrainConfig)]
 

@@ -23,13 +23,13 @@ from rokkit.models.base import (
     Teacher,
 )
 from rokkit.models.ctr import CTRModel, parameter_counts
+from rokkit.models.listing import list_estimators, list_models, list_systems, list_teachers
 from rokkit.models.registry import (
     MODELS,
     build_config,
     create_model,
+    is_dense,
     is_estimator,
-    list_estimators,
-    list_models,
     model_entry,
     register_backbone,
     register_estimator,
@@ -45,9 +45,12 @@ __all__ = [
     "Teacher",
     "build_config",
     "create_model",
+    "is_dense",
     "is_estimator",
     "list_estimators",
     "list_models",
+    "list_systems",
+    "list_teachers",
     "model_entry",
     "parameter_counts",
     "register_backbone",

@@ -43,20 +43,10 @@ def register_estimator(
     name: str, *, config: type[Any], family: str = "other", paper: str = ""
 ) -> Callable[[type[B]], type[B]]:
     """The same for a system that is no network: made of its config, with `fit` and `predict`."""
-    check_name(name, list_models())
+    check_name(name, MODELS.names())
     return ESTIMATORS.register(
         name, {"family": family, "paper": paper, "teacher": False, "config": config}
     )
-
-
-def list_models(pattern: str = "*") -> list[str]:
-    """Sorted names of backbones and teachers that match a shell pattern."""
-    return MODELS.names(pattern)
-
-
-def list_estimators(pattern: str = "*") -> list[str]:
-    """Sorted names of the systems that are no networks."""
-    return ESTIMATORS.names(pattern)
 
 
 def model_entry(name: str) -> Entry[Any]:
@@ -72,6 +62,11 @@ def is_estimator(name: str) -> bool:
     return name in ESTIMATORS.names()
 
 
+def is_dense(name: str) -> bool:
+    """Whether the neighbours that `name` is made for are those of a dense engine."""
+    return bool(getattr(model_entry(name).target, "dense", False))
+
+
 def create_model(name: str, schema: Schema, **config: Any) -> CTRModel:
     """The model `name` with fresh weights, drawn from torch's global generator.
 
@@ -81,7 +76,7 @@ def create_model(name: str, schema: Schema, **config: Any) -> CTRModel:
     if is_estimator(name):
         raise ConfigError(
             f"{name!r} is no network: it has no embedding layer and is not trained by steps. "
-            f"Take one of {', '.join(list_models())}, or run it as a system."
+            f"Take one of {', '.join(MODELS.names())}, or run it as a system."
         )
     ready = build_config(name, config)
     embedding = FieldEmbedding(schema.n_ids, ready.embed_dim, init_std(ready))
@@ -103,7 +98,7 @@ def init_std(config: Any) -> float:
 
 
 def _register(name: str, config: type[Any], meta: dict[str, Any]) -> Callable[[type[B]], type[B]]:
-    check_name(name, list_estimators())
+    check_name(name, ESTIMATORS.names())
     check_config(name, config)
 
     def add(target: type[B]) -> type[B]:

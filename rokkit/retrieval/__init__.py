@@ -5,6 +5,7 @@ from rokkit.retrieval.bm25 import BM25Index
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.dense_neighbours import DenseRetriever, recall
 from rokkit.retrieval.neighbours import (
+    BM25Retriever,
     neighbour_meta,
     neighbours,
     open_index,
@@ -15,6 +16,7 @@ from rokkit.retrieval.tables import Neighbours
 
 __all__ = [
     "BM25Index",
+    "BM25Retriever",
     "CellsConfig",
     "DenseIndex",
     "DenseRetriever",

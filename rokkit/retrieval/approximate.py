@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from rokkit.config import require
 from rokkit.errors import ConfigError
+from rokkit.files import slices
 from rokkit.retrieval.dense import DenseIndex
 
 ROWS = 65536  # added at once
@@ -66,8 +67,7 @@ class VectorCells:
         with _one_thread(self._faiss):
             every = max(1, index.n_distinct // (count * self.config.sample))
             self._held.train(index.distinct(slice(None, None, every)))
-            for start in range(0, index.n_distinct, ROWS):
-                self._held.add(index.distinct(slice(start, start + ROWS)))
+            _add_all(self._held, index)
         self.build_seconds = time.perf_counter() - begun  # wall time
 
     def __call__(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
@@ -108,8 +108,7 @@ class VectorGraph:
         )
         self._graph.hnsw.efConstruction = self.config.build_effort
         with _one_thread(self._faiss):
-            for start in range(0, index.n_distinct, ROWS):
-                self._graph.add(index.distinct(slice(start, start + ROWS)))
+            _add_all(self._graph, index)
         self.build_seconds = time.perf_counter() - begun  # wall time
 
     def __call__(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
@@ -137,6 +136,12 @@ def library() -> Any:
             "approximate dense retrieval needs faiss, which is not installed: "
             "pip install 'rokkit[dense]'. Exact dense retrieval needs nothing more."
         ) from None
+
+
+def _add_all(held: Any, index: DenseIndex) -> None:
+    """Add the distinct rows of `index` to an index of faiss."""
+    for rows in slices(index.n_distinct, ROWS):
+        held.add(index.distinct(rows))
 
 
 @contextmanager

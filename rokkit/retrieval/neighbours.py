@@ -88,6 +88,32 @@ def pool_neighbour_meta(
     return _pool_table(samples, rows, k, fields).meta()
 
 
+@dataclass(frozen=True)
+class BM25Retriever:
+    """The functions above for one pool and choice of fields; a `DenseRetriever` has the same."""
+
+    samples: Samples
+    fields: tuple[str, ...] | None = None
+
+    def neighbours(self, part: str, k: int, progress: Progress | None = None) -> Neighbours:
+        """As `neighbours`."""
+        return neighbours(self.samples, part, k, self.fields, progress)
+
+    def pool_neighbours(
+        self, rows: NDArray[np.int64], k: int, progress: Progress | None = None
+    ) -> Neighbours:
+        """As `pool_neighbours`."""
+        return pool_neighbours(self.samples, rows, k, self.fields, progress)
+
+    def meta(self, part: str, k: int) -> dict[str, Any]:
+        """As `neighbour_meta`."""
+        return neighbour_meta(self.samples, part, k, self.fields)
+
+    def pool_meta(self, rows: NDArray[np.int64], k: int) -> dict[str, Any]:
+        """As `pool_neighbour_meta`."""
+        return pool_neighbour_meta(self.samples, rows, k, self.fields)
+
+
 def open_index(samples: Samples, fields: tuple[str, ...] | None = None) -> BM25Index:
     """The index of the pool on `fields` (None: those of the schema), built if it is not stored.
 

@@ -45,7 +45,7 @@ def run_cell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], dict[s
     made: list[str] = []
 
     def run(text: str) -> dict[str, Any]:
-        file = f"/tmp/ipykernel_1/{hash(text)}.py"
+        file = f"ipykernel_1/{hash(text)}.py"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         made.append(file)
         exec(compile(text, file, "exec"), names)
