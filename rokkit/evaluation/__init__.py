@@ -1,18 +1,21 @@
 """Metrics, improvements and comparisons: arrays in, floats out."""
 
-from rokkit.evaluation.compare import Comparison, compare
+from rokkit.evaluation.compare import Comparison, Measured, compare, contrast, measure
 from rokkit.evaluation.improvement import plain_impr, rel_impr
 from rokkit.evaluation.metrics import UserAUC, auc, ece, evaluate, gauc, log_loss, user_auc
 
 __all__ = [
     "Comparison",
+    "Measured",
     "UserAUC",
     "auc",
     "compare",
+    "contrast",
     "ece",
     "evaluate",
     "gauc",
     "log_loss",
+    "measure",
     "plain_impr",
     "rel_impr",
     "user_auc",

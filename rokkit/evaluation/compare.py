@@ -62,6 +62,23 @@ class Comparison:
         return "better" if (self.difference > 0) == (self.metric == "auc") else "worse"
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A system's metric for each of S seeds, on N test samples and on resamples of them."""
+
+    metric: str
+    labels: NDArray[Any]  # [N]
+    per_seed: NDArray[np.float64]  # [S]
+    resampled: NDArray[np.float64]  # [n_boot, S]
+    seeds_drawn: NDArray[np.int64]  # [n_boot, S]: which seeds each resample takes
+
+    @property
+    def shown(self) -> str:
+        """What was measured, for messages."""
+        n_boot, seeds = self.resampled.shape
+        return f"{self.metric} of {seeds} seeds on {len(self.labels)} samples, {n_boot} resamples"
+
+
 def compare(
     a: Runs,
     b: Runs,
@@ -87,34 +104,73 @@ def compare(
     Raises ConfigError for an unknown metric or n_boot < 1, and DataError for predictions that do
     not fit each other or `y`, hold NaN, or where `y` has a single class.
     """
+    held = [
+        measure(runs, y, metric, n_boot=n_boot, seed=seed, name=name)
+        for runs, name in ((a, "a"), (b, "b"))
+    ]
+    return contrast(*held)
+
+
+def measure(
+    runs: Runs,
+    y: ArrayLike,
+    metric: Metric | str = "auc",
+    *,
+    n_boot: int = 1000,
+    seed: int = 0,
+    name: str = "runs",
+) -> Measured:
+    """One system as `compare` takes it, measured on the whole test set and on each resample.
+
+    For many comparisons among few systems: each is measured once, `contrast` is then free.
+    Equal `y`, `n_boot`, `seed` and S give equal resamples, whatever the system. `name` stands in
+    messages. Raises as `compare` does.
+    """
     if metric not in METRICS:
         raise ConfigError(unknown_name("metric", metric, METRICS))
     require(n_boot >= 1, "n_boot", n_boot, "at least 1")
-    labels = np.asarray(y)
-    runs_a, runs_b = _stacked(a, "a"), _stacked(b, "b")
-    if runs_a.shape != runs_b.shape or runs_a.shape[1] != len(labels):
+    labels, stacked = np.asarray(y), _stacked(runs, name)
+    if stacked.shape[1] != len(labels):
         raise DataError(
-            f"a has shape {runs_a.shape}, b {runs_b.shape} and y {labels.shape}; expected the "
-            "same seeds and the same test samples, [S, N], [S, N] and [N]."
+            f"{name} has shape {stacked.shape} and y {labels.shape}; expected the same test "
+            "samples, [S, N] and [N]."
         )
-    seeds = len(runs_a)
     point = auc if metric == "auc" else log_loss
-    per_a = np.array([point(labels, p) for p in runs_a])
-    per_b = np.array([point(labels, p) for p in runs_b])
-    differences = per_a - per_b
-    resampled = _resample(labels.astype(np.int64), runs_a, runs_b, metric, n_boot, seed)
+    per_seed = np.array([point(labels, p) for p in stacked])
+    resampled, seeds_drawn = _resample(labels.astype(np.int64), stacked, metric, n_boot, seed)
+    return Measured(metric, labels, per_seed, resampled, seeds_drawn)
+
+
+def contrast(a: Measured, b: Measured) -> Comparison:
+    """`compare` of two systems that are measured already.
+
+    Raises DataError unless both were measured in the same way: metric, labels, seeds, resamples.
+    """
+    alike = (
+        a.metric == b.metric
+        and np.array_equal(a.labels, b.labels)
+        and np.array_equal(a.seeds_drawn, b.seeds_drawn)
+    )
+    if not alike:
+        raise DataError(
+            f"a is {a.shown} and b {b.shown}; expected the same seeds and the same test samples, "
+            "metric and resamples."
+        )
+    differences = a.per_seed - b.per_seed
+    drawn = np.take_along_axis(a.resampled - b.resampled, a.seeds_drawn, axis=1)
+    resampled = np.array([row.mean() for row in drawn])
     low, high = np.quantile(resampled, (0.025, 0.975))
     return Comparison(
-        metric=metric,
-        mean_a=float(per_a.mean()),
-        mean_b=float(per_b.mean()),
+        metric=a.metric,
+        mean_a=float(a.per_seed.mean()),
+        mean_b=float(b.per_seed.mean()),
         difference=float(differences.mean()),
         low=float(low),
         high=float(high),
         p_value=_paired_t(differences),
         p_bootstrap=_two_sided(resampled),
-        n_seeds=seeds,
-        n_samples=len(labels),
+        n_seeds=len(differences),
+        n_samples=len(a.labels),
         differences=tuple(map(float, differences)),
     )
 
@@ -139,27 +195,22 @@ def _stacked(runs: Runs, name: str) -> NDArray[np.float32]:
 
 
 def _resample(
-    y: NDArray[np.int64],
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    metric: str,
-    n_boot: int,
-    seed: int,
-) -> NDArray[np.float64]:
-    """[n_boot]: the difference under each resample."""
+    y: NDArray[np.int64], runs: NDArray[np.float32], metric: str, n_boot: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The metric of each seed under each resample, and the seeds it takes; [n_boot, S] both."""
     weigh = weighted_auc if metric == "auc" else weighted_log_loss
-    measure = weigh(y, np.concatenate([a, b]))
+    measured = weigh(y, runs)
     generator = np.random.default_rng(seed)
-    seeds = len(a)
-    found = np.empty(n_boot)
+    seeds = len(runs)
+    found, taken = np.empty((n_boot, seeds)), np.empty((n_boot, seeds), np.int64)
     with ThreadPoolExecutor(cores()) as pool:
         for start in range(0, n_boot, AT_ONCE):
             here = range(start, min(start + AT_ONCE, n_boot))
             # Drawn one after the other, so that the answer does not depend on the number of cores.
             draws = [(draw(y, generator), generator.integers(0, seeds, seeds)) for _ in here]
-            for i, measured in zip(here, pool.map(measure, (c for c, _ in draws)), strict=True):
-                found[i] = (measured[:seeds] - measured[seeds:])[draws[i - start][1]].mean()
-    return found
+            found[here.start : here.stop] = list(pool.map(measured, (c for c, _ in draws)))
+            taken[here.start : here.stop] = [s for _, s in draws]
+    return found, taken
 
 
 def _paired_t(differences: NDArray[np.float64]) -> float | None:

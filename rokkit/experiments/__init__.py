@@ -1,6 +1,12 @@
 """Runs and what is made of them: specs, folders, published numbers, tables, figures."""
 
 from rokkit.experiments.claims import base_unchanged, bases_unchanged
+from rokkit.experiments.comparisons import (
+    Paired,
+    comparison,
+    comparisons,
+    comparisons_table,
+)
 from rokkit.experiments.data_table import (
     card_table,
     cuts,
@@ -24,9 +30,6 @@ from rokkit.experiments.figures import (
 )
 from rokkit.experiments.orderings import orderings_table
 from rokkit.experiments.overall import (
-    comparison,
-    comparisons,
-    comparisons_table,
     costs_table,
     curves_frame,
     overall_frame,
@@ -46,6 +49,7 @@ __all__ = [
     "DataSpec",
     "KnowledgeSpec",
     "ModelSpec",
+    "Paired",
     "Planned",
     "Reading",
     "Report",

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from rokkit.experiments import paper
-from rokkit.experiments.overall import by_system, comparison
+from rokkit.experiments.comparisons import Paired
+from rokkit.experiments.grouping import by_system
 from rokkit.experiments.reading import published
 from rokkit.experiments.report import Report
 from rokkit.experiments.tables import Table
 
-RESAMPLES = 200  # of a pair; there are dozens of them
 WORDS = {"better": "holds", "worse": "reversed", "not decided": "not decided"}
 
 
@@ -30,15 +30,15 @@ def ordered_pairs(systems: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
-def orderings_table(reports: Sequence[Report], n_boot: int = RESAMPLES) -> Table:
+def orderings_table(reports: Sequence[Report], n_boot: int = 1000) -> Table:
     """A row per pair of `ordered_pairs`: the paper's least and largest margin, and ours.
 
-    "holds" and "reversed" are the findings better and worse of `comparison`, on test AUC.
+    "holds" and "reversed" are the findings better and worse of `Paired`, on test AUC.
     """
-    rows = []
+    rows, paired = [], Paired(reports, n_boot=n_boot)
     for ahead, behind in ordered_pairs(by_system(reports)):
         margins = list(published(ahead, behind).values())
-        c = comparison(reports, ahead, behind, n_boot=n_boot)
+        c = paired(ahead, behind)
         p_value = np.nan if c.p_value is None else c.p_value
         ours = (c.difference, c.low, c.high, p_value, WORDS[c.finding])
         rows.append((ahead, behind, min(margins), max(margins), *ours))

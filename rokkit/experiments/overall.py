@@ -7,21 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rokkit.data import Samples, load
 from rokkit.data.profile import profile
 from rokkit.errors import ConfigError, unknown_name
-from rokkit.evaluation import Comparison, compare, rel_impr
+from rokkit.evaluation import rel_impr
 from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments import paper
+from rokkit.experiments.comparisons import comparison
+from rokkit.experiments.grouping import by_system, samples_of
 from rokkit.experiments.references import with_references
 from rokkit.experiments.report import Report
-from rokkit.experiments.spec import DataSpec
 from rokkit.experiments.systems import ROK, system_name
 from rokkit.experiments.tables import Table
-
-# The comparisons that come first: (system, against).
-PAIRS = (("RIM", "DIN"), ("DIN+ROK", "DIN"), ("MLP+ROK", "MLP"), ("DIN+ROK", "RIM"))
-PLAIN = "MLP"  # against which every system without knowledge is held
 
 # Where the paper prints the AUC of a system of ours: (table, row).
 PAPER_ROWS: Mapping[str, tuple[int, str]] = {
@@ -30,27 +26,6 @@ PAPER_ROWS: Mapping[str, tuple[int, str]] = {
     **{f"{name}+ROK": (4, f"ROK({name})") for name in ("LR", "MLP")},
     **{name.upper(): (3, name) for name in paper.rows(3) if name.endswith(ROK)},
 }
-
-
-def by_system(reports: Iterable[Report]) -> dict[str, list[Report]]:
-    """The models among `reports` by system, in order of appearance, each by seed.
-
-    Raises ConfigError if a system has two runs with the same seed: a sweep over another setting
-    would be averaged away.
-    """
-    found: dict[str, list[Report]] = {}
-    for report in reports:
-        if report.spec.model is not None:
-            found.setdefault(system_name(report.spec), []).append(report)
-    for system, held in found.items():
-        held.sort(key=lambda r: r.spec.seed)
-        seeds = [r.spec.seed for r in held]
-        if len(set(seeds)) < len(seeds):
-            raise ConfigError(
-                f"{system} has seeds {seeds}; expected each once. Runs that differ in another "
-                "setting need a table of their own."
-            )
-    return found
 
 
 def overall_frame(reports: Iterable[Report]) -> pd.DataFrame:
@@ -63,86 +38,6 @@ def overall_frame(reports: Iterable[Report]) -> pd.DataFrame:
         for metric, value in metrics.items()
     ]
     return pd.DataFrame(rows, columns=["dataset", "system", "seed", "split", "metric", "value"])
-
-
-def comparison(
-    reports: Iterable[Report],
-    system: str,
-    against: str,
-    metric: Metric = "auc",
-    *,
-    n_boot: int = 1000,
-) -> Comparison:
-    """`system` minus `against` on test samples, paired over the seeds that both have.
-
-    Raises ConfigError for a system that is not among `reports`, or without a seed in common.
-    """
-    held = by_system(reports)
-    for name in (system, against):
-        if name not in held:
-            raise ConfigError(unknown_name("system", name, held))
-    runs = {name: {r.spec.seed: r for r in held[name]} for name in (system, against)}
-    seeds = sorted(set(runs[system]) & set(runs[against]))
-    if not seeds:
-        raise ConfigError(f"{system} and {against} have no seed in common.")
-    a, b = ([runs[name][seed] for seed in seeds] for name in (system, against))
-    return compare(a, b, _labels(a[0].spec.data), metric, n_boot=n_boot)
-
-
-def pairs_of(systems: Iterable[str]) -> list[tuple[str, str]]:
-    """What is compared among `systems`: (system, against).
-
-    PAIRS, then each backbone with knowledge against itself without, then each other system against
-    an MLP.
-    """
-    known = list(systems)
-    rok = [(one, one.partition(ROK)[0]) for one in known if ROK in one]
-    plain = [(one, PLAIN) for one in known if ROK not in one and one != PLAIN]
-    return list(dict.fromkeys([*PAIRS, *rok, *plain]))
-
-
-def comparisons(
-    reports: Sequence[Report],
-    pairs: Sequence[tuple[str, str]] | None = None,
-    metric: Metric = "auc",
-) -> dict[tuple[str, str], Comparison]:
-    """`comparison` for each pair (None: `pairs_of` the systems) whose systems were both run."""
-    held = by_system(reports)
-    pairs = pairs_of(held) if pairs is None else pairs
-    return {pair: comparison(reports, *pair, metric) for pair in pairs if set(pair) <= held.keys()}
-
-
-def comparisons_table(found: Mapping[tuple[str, str], Comparison]) -> Table:
-    """What `comparisons` found, a row per pair."""
-    rows = []
-    for (system, against), c in found.items():
-        p_value = np.nan if c.p_value is None else c.p_value
-        numbers = (c.difference, c.low, c.high, p_value, c.p_bootstrap)
-        rows.append((system, against, c.n_seeds, *numbers, c.finding))
-    columns = [
-        "System",
-        "Against",
-        "Seeds",
-        "Difference",
-        "Low",
-        "High",
-        "p (seeds)",
-        "p (samples)",
-        "Finding",
-    ]
-    frame = pd.DataFrame(rows, columns=columns)
-    metrics = " and ".join(dict.fromkeys(_NAMES[c.metric] for c in found.values()))
-    signed = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
-    return Table(
-        frame=frame,
-        caption=f"Difference in test {metrics}: system minus against.",
-        formats=signed | dict.fromkeys(("p (seeds)", "p (samples)"), "{:.2g}"),
-        notes=(
-            "p (seeds): two-sided paired t-test over seeds. Low, high and p (samples): bootstrap "
-            "over test samples and seeds, 95 %.",
-            "Better or worse: the interval leaves 0 out and p (seeds) < 0.01; else not decided.",
-        ),
-    )
 
 
 def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
@@ -190,7 +85,7 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
             f"Test samples; mean over seeds, sd between seeds. Rel. Impr.: Eq. 9 against {base}.",
         ),
     )
-    return with_references(table, profile(_samples(reports[0].spec.data)).test)
+    return with_references(table, profile(samples_of(reports[0].spec.data)).test)
 
 
 def costs_table(reports: Sequence[Report]) -> Table:
@@ -245,9 +140,6 @@ def curves_frame(reports: Iterable[Report]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "seed", "epoch", "metric", "value"])
 
 
-_NAMES = {"auc": "AUC", "log_loss": "log-loss"}
-
-
 def _values(runs: Sequence[Report], metric: str) -> NDArray[np.float64]:
     return np.array([r.metrics["test"][metric] for r in runs])
 
@@ -275,11 +167,3 @@ def _stars(
             if c.p_value is not None and c.p_value < SIGNIFICANT:
                 found.add((int(order[0]), column))
     return frozenset(found)
-
-
-def _labels(data: DataSpec) -> NDArray[np.int8]:
-    return np.asarray(_samples(data).test.y)
-
-
-def _samples(data: DataSpec) -> Samples:
-    return load(data.name, **dict(data.options))

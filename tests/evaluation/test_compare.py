@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rokkit.errors import ConfigError, DataError
-from rokkit.evaluation import auc, compare, log_loss
+from rokkit.evaluation import auc, compare, contrast, log_loss, measure
 from rokkit.evaluation.bootstrap import draw, weighted_auc, weighted_log_loss
 
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_compared_is_refused():
         compare(a, a, y, n_boot=0)
     with pytest.raises(DataError, match="same seeds and the same test samples"):
         compare(a, a[:1], y)
-    with pytest.raises(DataError, match="same seeds and the same test samples"):
+    with pytest.raises(DataError, match=r"has shape .*expected the same test samples"):
         compare(a, a, y[:-1])
     with pytest.raises(DataError, match="runs have shapes"):
         compare([a[0], a[0][:-1]], a, y)
@@ -165,3 +165,35 @@ def test_what_cannot_be_compared_is_refused():
         compare(a, a, np.ones(50, int))
     with pytest.raises(DataError, match="NaN"):
         compare(np.full((2, 50), np.nan), a, y)
+
+
+@pytest.mark.parametrize("metric", ["auc", "log_loss"])
+def test_a_system_measured_once_is_compared_as_if_measured_for_each_pair(metric):
+    y, a = made(3, 200, 1.0)
+    b, c = (made(3, 200, s, seed=7)[1] for s in (0.2, 0.6))
+    one, two, three = (measure(p, y, metric, n_boot=40, seed=2) for p in (a, b, c))
+    assert contrast(one, two) == compare(a, b, y, metric, n_boot=40, seed=2)
+    assert contrast(one, three) == compare(a, c, y, metric, n_boot=40, seed=2)
+    # Against a reference: every resample by hand, both systems under the same draw.
+    generator = np.random.default_rng(2)
+    for row in one.resampled - two.resampled:
+        counts = draw(y, generator)
+        generator.integers(0, 3, 3)
+        at = np.repeat(np.arange(len(y)), counts)
+        point = {"auc": auc, "log_loss": log_loss}[metric]
+        expected = [point(y[at], p[at]) - point(y[at], q[at]) for p, q in zip(a, b, strict=True)]
+        assert row == pytest.approx(expected, abs=1e-6)
+
+
+def test_systems_measured_in_different_ways_are_not_compared():
+    y, a = made(2, 100, 1.0)
+    one = measure(a, y, n_boot=20)
+    for other in (
+        measure(a, y, "log_loss", n_boot=20),
+        measure(a, y, n_boot=21),
+        measure(a, y, n_boot=20, seed=1),
+        measure(a, 1 - y, n_boot=20),
+        measure(a[:1], y, n_boot=20),
+    ):
+        with pytest.raises(DataError, match="same seeds and the same test samples"):
+            contrast(one, other)

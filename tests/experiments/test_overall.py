@@ -29,7 +29,8 @@ from rokkit.experiments import (
     system_name,
     system_spec,
 )
-from rokkit.experiments.overall import by_system, pairs_of
+from rokkit.experiments.comparisons import pairs_of
+from rokkit.experiments.grouping import by_system
 from rokkit.experiments.reading import published
 from rokkit.experiments.references import reference_aucs
 

@@ -1,0 +1,128 @@
+"""Which systems are told apart: differences in test metrics, paired over seeds, with intervals."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from rokkit.errors import ConfigError, unknown_name
+from rokkit.evaluation import Comparison, Measured, contrast, measure
+from rokkit.evaluation.compare import Metric
+from rokkit.experiments.grouping import by_system, samples_of
+from rokkit.experiments.report import Report
+from rokkit.experiments.systems import ROK
+from rokkit.experiments.tables import Table
+
+# The comparisons that come first: (system, against).
+PAIRS = (("RIM", "DIN"), ("DIN+ROK", "DIN"), ("MLP+ROK", "MLP"), ("DIN+ROK", "RIM"))
+PLAIN = "MLP"  # against which every system without knowledge is held
+
+
+class Paired:
+    """Comparisons among the systems of `reports` on test samples, paired over common seeds.
+
+    Called with (system, against), it gives system minus against. A system is resampled once for
+    all of its pairs. Raises ConfigError for a system that is not among `reports`, and for two
+    without a seed in common.
+    """
+
+    def __init__(
+        self, reports: Iterable[Report], metric: Metric = "auc", *, n_boot: int = 1000
+    ) -> None:
+        self._held = {
+            system: {r.spec.seed: r for r in held} for system, held in by_system(reports).items()
+        }
+        self._metric, self._n_boot = metric, n_boot
+        self._measured: dict[tuple[str, tuple[int, ...]], Measured] = {}
+
+    def __call__(self, system: str, against: str) -> Comparison:
+        for name in (system, against):
+            if name not in self._held:
+                raise ConfigError(unknown_name("system", name, self._held))
+        seeds = tuple(sorted(self._held[system].keys() & self._held[against].keys()))
+        if not seeds:
+            raise ConfigError(f"{system} and {against} have no seed in common.")
+        return contrast(self._measure(system, seeds), self._measure(against, seeds))
+
+    def _measure(self, system: str, seeds: tuple[int, ...]) -> Measured:
+        key = (system, seeds)
+        if key not in self._measured:
+            runs = [self._held[system][seed] for seed in seeds]
+            labels = samples_of(runs[0].spec.data).test.y
+            self._measured[key] = measure(
+                runs, labels, self._metric, n_boot=self._n_boot, name=system
+            )
+        return self._measured[key]
+
+
+def comparison(
+    reports: Iterable[Report],
+    system: str,
+    against: str,
+    metric: Metric = "auc",
+    *,
+    n_boot: int = 1000,
+) -> Comparison:
+    """`system` minus `against`, as `Paired` has it."""
+    return Paired(reports, metric, n_boot=n_boot)(system, against)
+
+
+def pairs_of(systems: Iterable[str]) -> list[tuple[str, str]]:
+    """What is compared among `systems`: (system, against).
+
+    PAIRS, then each backbone with knowledge against itself without, then each other system against
+    an MLP.
+    """
+    known = list(systems)
+    rok = [(one, one.partition(ROK)[0]) for one in known if ROK in one]
+    plain = [(one, PLAIN) for one in known if ROK not in one and one != PLAIN]
+    return list(dict.fromkeys([*PAIRS, *rok, *plain]))
+
+
+def comparisons(
+    reports: Sequence[Report],
+    pairs: Sequence[tuple[str, str]] | None = None,
+    metric: Metric = "auc",
+) -> dict[tuple[str, str], Comparison]:
+    """`comparison` for each pair (None: `pairs_of` the systems) whose systems were both run."""
+    held = by_system(reports)
+    pairs = pairs_of(held) if pairs is None else pairs
+    paired = Paired(reports, metric)
+    return {pair: paired(*pair) for pair in pairs if set(pair) <= held.keys()}
+
+
+def comparisons_table(found: Mapping[tuple[str, str], Comparison]) -> Table:
+    """What `comparisons` found, a row per pair."""
+    rows = []
+    for (system, against), c in found.items():
+        p_value = np.nan if c.p_value is None else c.p_value
+        numbers = (c.difference, c.low, c.high, p_value, c.p_bootstrap)
+        rows.append((system, against, c.n_seeds, *numbers, c.finding))
+    columns = [
+        "System",
+        "Against",
+        "Seeds",
+        "Difference",
+        "Low",
+        "High",
+        "p (seeds)",
+        "p (samples)",
+        "Finding",
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    metrics = " and ".join(dict.fromkeys(_NAMES[c.metric] for c in found.values()))
+    signed = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
+    return Table(
+        frame=frame,
+        caption=f"Difference in test {metrics}: system minus against.",
+        formats=signed | dict.fromkeys(("p (seeds)", "p (samples)"), "{:.2g}"),
+        notes=(
+            "p (seeds): two-sided paired t-test over seeds. Low, high and p (samples): bootstrap "
+            "over test samples and seeds, 95 %.",
+            "Better or worse: the interval leaves 0 out and p (seeds) < 0.01; else not decided. "
+            "With one seed there is no p, and the interval alone decides.",
+        ),
+    )
+
+
+_NAMES = {"auc": "AUC", "log_loss": "log-loss"}
