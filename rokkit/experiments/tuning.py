@@ -7,7 +7,8 @@ repetition, the same for a given grid.
 
 Plain systems come first, then those whose neighbours are found by the table of one of them. Then
 ROK's construction and use are tuned once, for one backbone, with the backbone and the teacher as
-chosen: a knowledge base is made for any backbone (§4.4).
+chosen: a knowledge base is made for any backbone (§4.4). Other teachers are tuned last as parts of
+ROK, over the grid that they were tried on by themselves.
 
 What is tuned never sees test data: trials are judged by the validation metric that already
 selects their weights (`Settings.monitor`).
@@ -16,6 +17,7 @@ selects their weights (`Settings.monitor`).
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +143,17 @@ def tune(
         for trial in trials:
             if trial.number == best[trial.system]:
                 settings = chosen(settings, trial.system.lower(), trial.choice)
-    if any(teacher for _, teacher in parts) and grid.knowledge:
-        trials = knowledge_trials(settings, grid)
-        done += zip(trials, runs([one.spec for one in trials]), strict=True)
-        system = grid.knowledge_of
-        best[system] = _best(system, done, settings.monitor)
-        settings = next(
-            t.settings for t, _ in done if t.system == system and t.number == best[system]
-        )
+    teachers = list(dict.fromkeys(teacher for _, teacher in parts if teacher))
+    if teachers and grid.knowledge:
+        others = [one for one in teachers if one != settings.teacher]
+        makers: list[Callable[[Settings, Grid], list[Trial]]]
+        makers = [knowledge_trials, *(partial(teacher_trials, one) for one in others)]
+        for make in makers:
+            trials = make(settings, grid)
+            done += zip(trials, runs([one.spec for one in trials]), strict=True)
+            system = trials[0].system
+            best[system] = _best(system, done, settings.monitor)
+            settings = trials[best[system]].settings
     return Tuned(done, best, settings)
 
 
@@ -163,6 +168,17 @@ def knowledge_trials(settings: Settings, grid: Grid) -> list[Trial]:
     """The trials of ROK's settings, for `grid.knowledge_of`."""
     trials = ((choice, _of_rok(settings, choice)) for choice in grid.choices(grid.knowledge))
     return _distinct(grid.knowledge_of, trials, grid.budget)
+
+
+def teacher_trials(teacher: str, settings: Settings, grid: Grid) -> list[Trial]:
+    """The trials of a further teacher as a part of ROK, for `grid.knowledge_of`.
+
+    The points come in the order in which the teacher was tried by itself, so that most of the
+    teachers are there already.
+    """
+    choices = grid.choices(grid.of_model(teacher))
+    trials = ((choice, chosen(settings, teacher, choice, where=IN_ROK)) for choice in choices)
+    return _distinct(f"{grid.knowledge_of}-{teacher.upper()}", trials, grid.budget)
 
 
 def _of_rok(settings: Settings, choice: Choice) -> Settings:

@@ -235,6 +235,32 @@ def test_the_teacher_may_be_tuned_as_a_part_of_rok() -> None:
         assert system_spec("RIM", trial.settings, 3) == system_spec("RIM", STUDY, 3)
 
 
+def test_further_teachers_are_tuned_as_parts_of_rok_where_they_were_tried_by_themselves() -> None:
+    class Prefers(Judge):
+        """A base is the better, the higher its teacher's learning rate; PET itself, the lower."""
+
+        def auc(self, one: RunSpec) -> float:
+            if one.knowledge is not None and one.knowledge.teacher.name == "pet":
+                return one.knowledge.teacher_training.learning_rate
+            return 0.5 - one.training.learning_rate if one.system == "pet" else super().auc(one)
+
+    study = dataclasses.replace(STUDY, systems=("MLP", "MLP+ROK", "LR+ROK-PET", "LR+ROK-RIM"))
+    tuned = tune(study, dataclasses.replace(GRID, budget=6), Prefers())
+    held = [trial for trial, _ in tuned.trials if trial.system == "MLP+ROK-PET"]
+    assert len(held) == 6
+    assert all(one.settings.alpha == tuned.settings.alpha for one in held)
+    alone = [trial.choice for trial, _ in tuned.trials if trial.system == "PET"]
+    assert [one.choice for one in held][:2] == alone[:2]
+    # PET by itself keeps what was chosen for it; in every ROK system it has its own.
+    rates = {one.spec.knowledge.teacher_training.learning_rate for one in held}
+    assert len(rates) == 3
+    assert system_spec("PET", tuned.settings, 3).training.learning_rate == min(rates)
+    for system in ("MLP+ROK-PET", "LR+ROK-PET"):
+        knowledge = system_spec(system, tuned.settings, 3).knowledge
+        assert knowledge.teacher_training.learning_rate == max(rates)
+    assert "MLP+ROK-RIM" not in tuned.best
+
+
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tuned, Path]]:
     """A small study tuned in earnest, and where its folders are."""
