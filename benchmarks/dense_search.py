@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from rokkit.data import load
 from rokkit.experiments import Runs, Settings, system_spec
-from rokkit.experiments.execute import read_weights
+from rokkit.experiments.weights import read_weights
 from rokkit.retrieval import CellsConfig, DenseIndex, GraphConfig, VectorCells, VectorGraph
 from rokkit.retrieval.dense_neighbours import recall
 from rokkit.retrieval.tables import Neighbours

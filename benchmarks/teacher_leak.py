@@ -20,8 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from rokkit.data import load
 from rokkit.evaluation import auc
 from rokkit.experiments import Report, Runs, Settings, system_spec
-from rokkit.experiments.execute import Inputs, load_model
+from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.spec import RunSpec
+from rokkit.experiments.weights import load_model
 from rokkit.knowledge import teacher_representations
 
 

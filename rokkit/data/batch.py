@@ -24,6 +24,7 @@ class Batch:
     neighbours: Int[Tensor, "B K F"] | None = None  # pool rows, best first
     neighbour_labels: Int[Tensor, "B K"] | None = None  # their labels, 0 or 1; 0 where padded
     neighbour_mask: Bool[Tensor, "B K"] | None = None  # True where there is a neighbour
+    extra: Float[Tensor, "B E"] | None = None  # further numbers of each sample, for the head
 
     @property
     def history_mask(self) -> Bool[Tensor, "B T"]:

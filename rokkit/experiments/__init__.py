@@ -7,6 +7,7 @@ from rokkit.experiments.comparisons import (
     comparisons,
     comparisons_table,
 )
+from rokkit.experiments.compatibility import compatibility_table, with_and_without
 from rokkit.experiments.data_table import (
     card_table,
     cuts,
@@ -20,6 +21,7 @@ from rokkit.experiments.data_table import (
 from rokkit.experiments.failure import RunError, RunFailure
 from rokkit.experiments.figures import (
     SavedFigure,
+    compatibility_figure,
     construction_figure,
     curves_figure,
     events_figure,
@@ -27,7 +29,10 @@ from rokkit.experiments.figures import (
     long_tail_figure,
     metric_figure,
     save_figure,
+    sweep_figure,
+    variants_figure,
 )
+from rokkit.experiments.grouping import by_system, on_test
 from rokkit.experiments.orderings import orderings_table
 from rokkit.experiments.overall import (
     costs_table,
@@ -44,6 +49,13 @@ from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, Retrieva
 from rokkit.experiments.status import RunEvent, Standing, standings
 from rokkit.experiments.systems import SystemRun, run_specs, system_name, system_spec
 from rokkit.experiments.tables import Table, read_table, save_table
+from rokkit.experiments.variants import (
+    bases_table,
+    best_on_validation,
+    variants_frame,
+    variants_reading,
+    variants_table,
+)
 
 __all__ = [
     "DataSpec",
@@ -65,11 +77,16 @@ __all__ = [
     "SystemRun",
     "Table",
     "base_unchanged",
+    "bases_table",
     "bases_unchanged",
+    "best_on_validation",
+    "by_system",
     "card_table",
     "comparison",
     "comparisons",
     "comparisons_table",
+    "compatibility_figure",
+    "compatibility_table",
     "construction_figure",
     "costs_table",
     "curves_figure",
@@ -83,6 +100,7 @@ __all__ = [
     "long_tail_figure",
     "long_tail_frame",
     "metric_figure",
+    "on_test",
     "orderings_table",
     "overall_frame",
     "overall_table",
@@ -95,7 +113,13 @@ __all__ = [
     "save_figure",
     "save_table",
     "standings",
+    "sweep_figure",
     "system_name",
     "system_spec",
+    "variants_figure",
+    "variants_frame",
+    "variants_reading",
+    "variants_table",
+    "with_and_without",
     "with_references",
 ]

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import torch
 
-from rokkit.experiments.execute import read_weights
 from rokkit.experiments.report import Report
+from rokkit.experiments.weights import read_weights
 
 BASE = "base."  # where a model keeps its copy of the knowledge base
 

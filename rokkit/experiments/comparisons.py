@@ -19,26 +19,31 @@ PLAIN = "MLP"  # against which every system without knowledge is held
 
 
 class Paired:
-    """Comparisons among the systems of `reports` on test samples, paired over common seeds.
+    """Comparisons among named sets of runs on test samples, paired over the seeds both have.
 
-    Called with (system, against), it gives system minus against. A system is resampled once for
-    all of its pairs. Raises ConfigError for a system that is not among `reports`, and for two
-    without a seed in common.
+    Called with (one, against), it gives one minus against. Each set is resampled once for all of
+    its pairs. Raises ConfigError for a name that is not known, and for two without a seed in
+    common.
     """
 
     def __init__(
-        self, reports: Iterable[Report], metric: Metric = "auc", *, n_boot: int = 1000
+        self,
+        held: Mapping[str, Sequence[Report]],
+        metric: Metric = "auc",
+        *,
+        n_boot: int = 1000,
+        kind: str = "system",
     ) -> None:
-        self._held = {
-            system: {r.spec.seed: r for r in held} for system, held in by_system(reports).items()
-        }
+        """`kind` is what the names are, for messages."""
+        self._held = {name: {r.spec.seed: r for r in runs} for name, runs in held.items()}
+        self._kind = kind
         self._metric, self._n_boot = metric, n_boot
         self._measured: dict[tuple[str, tuple[int, ...]], Measured] = {}
 
     def __call__(self, system: str, against: str) -> Comparison:
         for name in (system, against):
             if name not in self._held:
-                raise ConfigError(unknown_name("system", name, self._held))
+                raise ConfigError(unknown_name(self._kind, name, self._held))
         seeds = tuple(sorted(self._held[system].keys() & self._held[against].keys()))
         if not seeds:
             raise ConfigError(f"{system} and {against} have no seed in common.")
@@ -64,7 +69,7 @@ def comparison(
     n_boot: int = 1000,
 ) -> Comparison:
     """`system` minus `against`, as `Paired` has it."""
-    return Paired(reports, metric, n_boot=n_boot)(system, against)
+    return Paired(by_system(reports), metric, n_boot=n_boot)(system, against)
 
 
 def pairs_of(systems: Iterable[str]) -> list[tuple[str, str]]:
@@ -87,7 +92,7 @@ def comparisons(
     """`comparison` for each pair (None: `pairs_of` the systems) whose systems were both run."""
     held = by_system(reports)
     pairs = pairs_of(held) if pairs is None else pairs
-    paired = Paired(reports, metric)
+    paired = Paired(held, metric)
     return {pair: paired(*pair) for pair in pairs if set(pair) <= held.keys()}
 
 

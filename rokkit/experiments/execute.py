@@ -10,24 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rokkit.data import Samples, load
 from rokkit.data.profile import value_counts
-from rokkit.errors import ArtefactError
 from rokkit.evaluation import evaluate
+from rokkit.experiments.aids import Aid
 from rokkit.experiments.environment import environment, peak_memory
-from rokkit.experiments.report import HISTORY, PREDICTIONS, REPORT, WEIGHTS, remedy
+from rokkit.experiments.inputs import Inputs
+from rokkit.experiments.report import HISTORY, PREDICTIONS, REPORT
 from rokkit.experiments.spec import KnowledgeSpec, ModelSpec, RunSpec
 from rokkit.experiments.status import ProgressFile
+from rokkit.experiments.weights import count_parameters, load_base, load_model, save_weights
 from rokkit.files import aside, read_json, save_array, write_json
 from rokkit.knowledge import (
     ConstructTask,
@@ -43,22 +42,16 @@ from rokkit.knowledge import (
     with_knowledge,
 )
 from rokkit.models import (
+    AidedModel,
     CTRModel,
     Teacher,
     build_config,
     create_model,
     is_estimator,
     model_entry,
-    parameter_counts,
+    with_extra,
 )
-from rokkit.paths import shown
-from rokkit.retrieval import (
-    BM25Retriever,
-    CellsConfig,
-    DenseRetriever,
-    Neighbours,
-)
-from rokkit.training import CTRTask, Feed, FitResult, fit, predict, seed_everything
+from rokkit.training import Feed, FitResult, fit, predict, seed_everything
 from rokkit.training.ctr import EVALUATION_ROWS
 
 TARGETS = ("train", "val", "test")
@@ -144,72 +137,6 @@ class Found:
         return cls(module.state_dict(), count_parameters(module), fit, metrics)
 
 
-class Inputs:
-    """The feeds of a run: samples, and neighbours where somebody reads them."""
-
-    def __init__(
-        self, spec: RunSpec, samples: Samples, device: str, encoder: Path | None = None
-    ) -> None:
-        """`encoder` is the folder of the finished `spec.encoder`."""
-        self.spec = spec
-        self.encoder = encoder
-        self.samples = samples
-        self.device = device
-        self.retrieval: dict[str, float] = {}  # seconds by part
-
-    def feed(
-        self,
-        part: str,
-        needs: frozenset[str],
-        *,
-        ranked: bool = False,
-        pool_rows: NDArray[np.int64] | None = None,
-    ) -> Feed:
-        """The samples of `part`, and then those rows of the pool, with what `needs` names.
-
-        `ranked` gives the feed neighbours that its batches do not gather.
-        """
-        held = None
-        if ranked or "neighbours" in needs:
-            held = self._neighbours(part)
-            if pool_rows is not None:
-                held = held.followed_by(self._pool_neighbours(pool_rows))
-        return Feed(
-            self.samples,
-            part,
-            needs=needs,
-            neighbours=held,
-            history_length=self.spec.history_length,
-            pool_rows=pool_rows,
-            device=self.device,
-        )
-
-    @cached_property
-    def table(self) -> Tensor | None:
-        """The encoder's id table [V, d], if a dense engine finds the neighbours."""
-        return None if self.encoder is None else read_weights(self.encoder)["embedding.weight"]
-
-    @cached_property
-    def _retriever(self) -> BM25Retriever | DenseRetriever:
-        fields = self.spec.retrieval.fields or None
-        if self.table is None:
-            return BM25Retriever(self.samples, fields)
-        how = CellsConfig() if self.spec.retrieval.engine == "approximate" else None
-        return DenseRetriever(self.samples, self.table.numpy(), fields, how)
-
-    def _neighbours(self, part: str) -> Neighbours:
-        found = self._retriever.neighbours(part, self.spec.retrieval.k)
-        meta = self._retriever.meta(part, self.spec.retrieval.k)
-        self.retrieval[part] = meta["search_seconds"] + meta["build_seconds"]
-        return found
-
-    def _pool_neighbours(self, rows: NDArray[np.int64]) -> Neighbours:
-        found = self._retriever.pool_neighbours(rows, self.spec.retrieval.k)
-        meta = self._retriever.pool_meta(rows, self.spec.retrieval.k)
-        self.retrieval["pool"] = meta["search_seconds"]  # the index is that of the parts
-        return found
-
-
 def _train(
     spec: RunSpec,
     model_spec: ModelSpec,
@@ -222,8 +149,11 @@ def _train(
     """A backbone or a teacher, with or without a knowledge base (§4.4)."""
     schema, config = inputs.samples.schema, dict(model_spec.config)
     seed_everything(spec.seed)
-    model: CTRModel | KnowledgeModel
-    if spec.knowledge is None:
+    aid = Aid(spec, inputs, parents)
+    model: CTRModel | KnowledgeModel | AidedModel
+    if (extra := aid.extra("train")) is not None:
+        model = with_extra(model_spec.name, schema, extra, **config)
+    elif spec.knowledge is None:
         model = create_model(model_spec.name, schema, **config)
         if inputs.table is not None:
             model.backbone.adopt(model.embedding, inputs.table)
@@ -233,10 +163,11 @@ def _train(
     model.backbone.read_pool(inputs.samples.pool.x)
     model = model.to(inputs.device)
     with clock.time("load"):
-        train, val = (inputs.feed(part, frozenset(model.needs)) for part in ("train", "val"))
+        train, val = (aid.feed(part, frozenset(model.needs)) for part in ("train", "val"))
+        task = aid.task(model, train, val)
     with clock.time("train"):
         result = fit(
-            CTRTask(model, train, val),
+            task,
             len(train),
             spec.training,
             seed=spec.seed,
@@ -246,7 +177,7 @@ def _train(
     metrics = {}
     with clock.time("predict"):
         for part, name in PREDICTIONS.items():
-            feed = val if part == "val" else inputs.feed(part, frozenset(model.needs))
+            feed = val if part == "val" else aid.feed(part, frozenset(model.needs))
             predictions = predict(model, feed)
             save_array(folder / name, predictions.astype(np.float32, copy=False))
             metrics[part] = _measure(inputs.samples, part, predictions)
@@ -409,53 +340,6 @@ def measure_base(
             "collapse": float(collapse_level(z)),
             "effective_rank": float(effective_rank(z)),
         }
-
-
-def load_model(folder: Path, spec: ModelSpec, samples: Samples) -> CTRModel:
-    """The model that the finished run in `folder` trained, in eval mode, on the CPU."""
-    model = create_model(spec.name, samples.schema, **dict(spec.config))
-    _load_weights(model, folder)
-    return model.eval()
-
-
-def load_base(folder: Path, spec: KnowledgeSpec, samples: Samples) -> KnowledgeBase:
-    """The knowledge base that the finished construction in `folder` made, on the CPU."""
-    width = len(read_weights(folder)["r_mean"])
-    base = KnowledgeBase(samples.schema, spec.base, width)
-    _load_weights(base, folder)
-    return base.eval()
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a finished run; ArtefactError that names the file if they are damaged."""
-    path = folder / WEIGHTS
-    try:
-        weights: dict[str, Tensor] = load_file(path)
-        return weights
-    except (OSError, SafetensorError) as error:
-        raise ArtefactError(f"{shown(path)} is damaged ({error}). {remedy(folder)}") from None
-
-
-def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Write weights and buffers, each tensor by itself, on the CPU."""
-    state = {k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}
-    with aside(folder / WEIGHTS) as draft:
-        draft.write_bytes(save(state))  # save_file hides a full disk in an error of its own
-
-
-def count_parameters(module: nn.Module) -> dict[str, int]:
-    """Numbers of parameters: in id tables, in dense layers, in total, and trained ones."""
-    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    return parameter_counts(module) | {"trainable": trainable}
-
-
-def _load_weights(module: nn.Module, folder: Path) -> None:
-    try:
-        module.load_state_dict(read_weights(folder))
-    except RuntimeError as error:
-        raise ArtefactError(
-            f"{shown(folder / WEIGHTS)} does not fit its spec ({error}). {remedy(folder)}"
-        ) from None
 
 
 def _measure(samples: Samples, part: str, p: NDArray[np.float32]) -> dict[str, float]:

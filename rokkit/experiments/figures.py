@@ -19,6 +19,7 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from rokkit.experiments.systems import ROK
 from rokkit.files import aside, write_text
 from rokkit.paths import figures_root
 
@@ -95,6 +96,75 @@ def metric_figure(frame: pd.DataFrame, metric: str = "auc", split: str = "test")
         ax.set_xlabel(f"{split} {_title(metric)} (points: seeds; bars: mean ± sd)")
 
     return _figure(draw, height=0.7 + 0.3 * len(systems))
+
+
+def compatibility_figure(frame: pd.DataFrame, metric: str = "auc") -> Figure:
+    """A metric on test samples of each backbone without and with a knowledge base.
+
+    `frame` is `overall_frame`'s. A line joins the means; small points are seeds.
+    """
+    part = frame[(frame["metric"] == metric) & (frame["split"] == "test")]
+    means = part.groupby("system", sort=False)["value"].mean()
+    backbones = [name for name in means.index if name + ROK in means.index]
+
+    def draw(ax: Axes) -> None:
+        for i, name in enumerate(backbones):
+            ax.plot([means[name], means[name + ROK]], [i, i], color="#999999", zorder=1)
+        for rok, label, colour, marker in (
+            ("", "alone", COLOURS[0], MARKERS[0]),
+            (ROK, "with ROK", COLOURS[1], MARKERS[1]),
+        ):
+            for i, name in enumerate(backbones):
+                values = part.loc[part["system"] == name + rok, "value"]
+                ax.scatter(values, np.full(len(values), i + 0.22), s=5, color=colour, alpha=0.6)
+            at = [means[name + rok] for name in backbones]
+            ax.scatter(at, range(len(at)), s=22, color=colour, marker=marker, label=label, zorder=2)
+        ax.set_yticks(range(len(backbones)), backbones)
+        ax.set_ylim(len(backbones) - 0.5, -0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        ax.set_xlabel(f"test {_title(metric)} (small: seeds; large: their mean)")
+        ax.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+
+    return _figure(draw, height=0.9 + 0.32 * len(backbones))
+
+
+def variants_figure(frame: pd.DataFrame, metric: str = "auc") -> Figure:
+    """A metric on test samples per variant, as `metric_figure` draws systems.
+
+    `frame` is `variants_frame`'s.
+    """
+    return metric_figure(frame.rename(columns={"variant": "system"}), metric)
+
+
+def sweep_figure(
+    frame: pd.DataFrame,
+    name: str,
+    metric: str = "auc",
+    references: Mapping[str, float] | None = None,
+) -> Figure:
+    """A metric on test samples over a setting: mean of the seeds, and mean ± sd as a band.
+
+    `frame` is `variants_frame`'s with the values of the setting `name` as variants; `references`
+    are drawn as level lines with their names.
+    """
+    part = frame[(frame["metric"] == metric) & (frame["split"] == "test")]
+    held = part.groupby("variant")["value"]
+    mean, sd = held.mean(), held.std(ddof=1).fillna(0)
+
+    def draw(ax: Axes) -> None:
+        x = mean.index.to_numpy(float)
+        ax.fill_between(x, mean - sd, mean + sd, color=COLOURS[0], alpha=0.2, linewidth=0)
+        ax.plot(x, mean.to_numpy(), color=COLOURS[0], marker=MARKERS[0])
+        ax.scatter(part["variant"], part["value"], s=5, color=COLOURS[0], alpha=0.6)
+        for (label, level), colour in zip((references or {}).items(), COLOURS[1:], strict=False):
+            ax.axhline(level, color=colour, linestyle="--", linewidth=1, label=label)
+        ax.set_xlabel(f"{name} (points: seeds; band: mean ± sd)")
+        ax.set_ylabel(f"test {_title(metric)}")
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=6))
+        if references:
+            ax.legend(ncols=len(references), loc="lower center", bbox_to_anchor=(0.5, 1))
+
+    return _figure(draw)
 
 
 def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:

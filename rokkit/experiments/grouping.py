@@ -1,6 +1,9 @@
 """Reports of a study, gathered by system."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rokkit.data import Samples, load
 from rokkit.errors import ConfigError
@@ -28,6 +31,28 @@ def by_system(reports: Iterable[Report]) -> dict[str, list[Report]]:
                 "setting need a table of their own."
             )
     return found
+
+
+def means_and_spreads(reports: Sequence[Report]) -> dict[str, float]:
+    """Test AUC and log-loss, mean over seeds and spread between them, by the tables' columns."""
+    auc, loss = (on_test(reports, metric) for metric in ("auc", "log_loss"))
+    return {
+        "Seeds": len(reports),
+        "AUC": float(auc.mean()),
+        "AUC sd": spread(auc),
+        "Log-loss": float(loss.mean()),
+        "Log-loss sd": spread(loss),
+    }
+
+
+def on_test(reports: Iterable[Report], metric: str) -> NDArray[np.float64]:
+    """A metric on test samples, one value per report."""
+    return np.array([report.metrics["test"][metric] for report in reports])
+
+
+def spread(values: NDArray[np.float64]) -> float:
+    """Standard deviation between seeds; NaN for a single one."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
 def samples_of(data: DataSpec) -> Samples:

@@ -35,8 +35,9 @@ def orderings_table(reports: Sequence[Report], n_boot: int = 1000) -> Table:
 
     "holds" and "reversed" are the findings better and worse of `Paired`, on test AUC.
     """
-    rows, paired = [], Paired(reports, n_boot=n_boot)
-    for ahead, behind in ordered_pairs(by_system(reports)):
+    held = by_system(reports)
+    rows, paired = [], Paired(held, n_boot=n_boot)
+    for ahead, behind in ordered_pairs(held):
         margins = list(published(ahead, behind).values())
         c = paired(ahead, behind)
         p_value = np.nan if c.p_value is None else c.p_value

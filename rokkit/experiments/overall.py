@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from rokkit.data.profile import profile
 from rokkit.errors import ConfigError, unknown_name
@@ -13,7 +12,12 @@ from rokkit.evaluation import rel_impr
 from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments import paper
 from rokkit.experiments.comparisons import comparison
-from rokkit.experiments.grouping import by_system, samples_of
+from rokkit.experiments.grouping import (
+    by_system,
+    means_and_spreads,
+    on_test,
+    samples_of,
+)
 from rokkit.experiments.references import with_references
 from rokkit.experiments.report import Report
 from rokkit.experiments.systems import ROK, system_name
@@ -50,22 +54,18 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
     held = by_system(reports)
     if base not in held:
         raise ConfigError("base of Rel. Impr.: " + unknown_name("system", base, held))
-    base_auc = _values(held[base], "auc").mean()
+    base_auc = on_test(held[base], "auc").mean()
     rows = []
     for system, runs in held.items():
-        auc, loss = _values(runs, "auc"), _values(runs, "log_loss")
+        measured = means_and_spreads(runs)
         rows.append(
             {
                 "System": system,
-                "Seeds": len(runs),
-                "AUC": auc.mean(),
-                "AUC sd": _spread(auc),
-                "Log-loss": loss.mean(),
-                "Log-loss sd": _spread(loss),
-                "gAUC": _values(runs, "gauc").mean(),
-                "ECE": _values(runs, "ece").mean(),
+                **measured,
+                "gAUC": on_test(runs, "gauc").mean(),
+                "ECE": on_test(runs, "ece").mean(),
                 # Eq. 9 divides by the distance from chance; a base no better has none.
-                "Rel. Impr. %": rel_impr(auc.mean(), base_auc) if base_auc > 0.5 else np.nan,
+                "Rel. Impr. %": rel_impr(measured["AUC"], base_auc) if base_auc > 0.5 else np.nan,
                 **{f"Paper {d}": _paper(system, d) for d in paper.DATASETS},
             }
         )
@@ -138,14 +138,6 @@ def curves_frame(reports: Iterable[Report]) -> pd.DataFrame:
         if metric not in ("epoch", "step")
     ]
     return pd.DataFrame(rows, columns=["system", "seed", "epoch", "metric", "value"])
-
-
-def _values(runs: Sequence[Report], metric: str) -> NDArray[np.float64]:
-    return np.array([r.metrics["test"][metric] for r in runs])
-
-
-def _spread(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
 
 
 def _paper(system: str, dataset: str) -> float:

@@ -55,17 +55,22 @@ def reading(
 
 def compared(system: str, against: str, c: Comparison) -> str:
     """One comparison in a sentence, with what the paper prints for the same two systems."""
-    seeds = f"over {c.n_seeds} seed{'s' if c.n_seeds > 1 else ''}"
-    p = "" if c.p_value is None else f"; p = {c.p_value:.2g} {seeds}"
-    sentence = (
-        f"{system} {WORDS[c.finding]} {against}: {c.difference:+.4f} test AUC "
-        f"(95 % interval {c.low:+.4f} to {c.high:+.4f}{p})."
-    )
+    sentence = told(system, against, c)
     printed = published(system, against)
     if not printed:
         return sentence
     cells = ", ".join(f"{value:+.4f} on {dataset}" for dataset, value in printed.items())
     return f"{sentence} The paper, on its data: {cells}."
+
+
+def told(one: str, against: str, c: Comparison) -> str:
+    """One comparison of test AUC in a sentence."""
+    seeds = f"over {c.n_seeds} seed{'s' if c.n_seeds > 1 else ''}"
+    p = "" if c.p_value is None else f"; p = {c.p_value:.2g} {seeds}"
+    return (
+        f"{one} {WORDS[c.finding]} {against}: {c.difference:+.4f} test AUC "
+        f"(95 % interval {c.low:+.4f} to {c.high:+.4f}{p})."
+    )
 
 
 def published(system: str, against: str) -> dict[str, float]:

@@ -261,7 +261,8 @@ def _outcome(future: "Future[Outcome]", run: Planned) -> Outcome:
 def _homes(spec: RunSpec) -> tuple[str, ...]:
     """Modules outside rokkit that register what `spec` names."""
     names = [spec.model.name] if spec.model is not None else []
-    names += [spec.knowledge.teacher.name] if spec.knowledge is not None else []
+    given = spec.knowledge or spec.aid
+    names += [given.teacher.name] if given is not None and given.teacher is not None else []
     names += [spec.retrieval.encoder.name] if spec.retrieval.encoder is not None else []
     targets = [model_entry(name).target for name in names]
     modules = [t.__module__ for t in targets] + [SOURCES.get(spec.data.name).__module__]

@@ -33,6 +33,9 @@ class Settings:
         ("LR", "MLP", "DIN", "RIM", "MLP+ROK", "DIN+ROK"),
         "systems compared: a model's name, or <backbone>+ROK",
     )
+    backbones: tuple[str, ...] = _setting(
+        ("DEEPFM", "DIN", "DIEN", "SIM", "UBR"), "backbones compared with and without ROK (Table 3)"
+    )
     backbone: str = _setting("DIN", "system that Rel. Impr. (Eq. 9) is relative to")
     seeds: tuple[int, ...] = _setting((0, 1, 2, 3, 4), "one run of every system per seed")
 
@@ -76,6 +79,9 @@ class Settings:
 
     # Construction of the knowledge base (§4.3)
     alpha: float = _setting(0.1, "weight of the contrastive loss against imitation, Eq. 8")
+    alphas: tuple[float, ...] = _setting(
+        (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0), "values of alpha that are compared (Figures 6 and 9)"
+    )
     positive: Literal["top", "random", "attn", "same_label"] = _setting(
         "top", "neighbour taken as the positive"
     )
@@ -94,6 +100,9 @@ class Settings:
     manner: Literal["instance", "feature", "both"] = _setting("both", "where knowledge enters")
     update: Literal["fix", "g", "fg"] = _setting("fix", "what of the base is trained further")
 
+    # Controls
+    soft_weight: float = _setting(0.5, "weight of the teacher's probabilities in <backbone>+SOFT")
+
     # Where it runs
     device: Literal["auto", "cpu", "cuda", "mps"] = _setting("auto", "device of the models")
     jobs: int = _setting(1, "runs at the same time, each in its own process")
@@ -104,7 +113,9 @@ class Settings:
         self.options_of_training()
         require(bool(self.systems), "systems", self.systems, "at least one")
         require(bool(self.seeds), "seeds", self.seeds, "at least one")
-        for name in ("systems", "seeds"):
+        require(bool(self.backbones), "backbones", self.backbones, "at least one")
+        require(bool(self.alphas), "alphas", self.alphas, "at least one")
+        for name in ("systems", "seeds", "backbones", "alphas"):
             held = getattr(self, name)
             require(len(set(held)) == len(held), name, held, "no repetition")
         require(min(self.seeds) >= 0, "seeds", self.seeds, "numbers from 0")
@@ -125,8 +136,10 @@ class Settings:
         for name in ("dropout", "teacher_dropout", "base_dropout"):
             value = getattr(self, name)
             require(value is None or 0 <= value < 1, name, value, "from 0 to below 1")
+        require(0 <= self.soft_weight <= 1, "soft_weight", self.soft_weight, "from 0 to 1")
         require(self.pool_rows >= 0, "pool_rows", self.pool_rows, "at least 0")
-        require(0 <= self.alpha <= 1, "alpha", self.alpha, "from 0 to 1")
+        for alpha in (self.alpha, *self.alphas):
+            require(0 <= alpha <= 1, "alpha", alpha, "from 0 to 1")
         for name in ("hidden", "base_hidden"):
             widths = getattr(self, name)
             require(all(w >= 1 for w in widths), name, widths, "widths of at least 1")

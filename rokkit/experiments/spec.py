@@ -1,12 +1,14 @@
 """A run is a value: what it depends on, hashed to the name of its folder.
 
-Three kinds of run, told apart by two fields of `RunSpec`:
+Four kinds of run, told apart by three fields of `RunSpec`:
 
-    model, no knowledge     a backbone or a teacher by itself          (Tables 2 and 3, plain rows)
+    model alone             a backbone or a teacher by itself          (Tables 2 and 3, plain rows)
     no model, knowledge     the construction of a knowledge base       (§4.3)
     model and knowledge     a backbone that uses a knowledge base      (§4.4, the ROK rows)
+    model and aid           a backbone given something else            (RIM(LR), Table 4; controls)
 
-A run with knowledge has the construction as its parent, and a construction has its teacher. The
+A run with knowledge has the construction as its parent, and a construction has its teacher, as has
+an aid that needs one. The
 key is a Merkle hash: it covers what the run itself uses and its parents' keys. What a run does not
 use (the neighbours of a model that reads none, the history length of a model without histories)
 is left out, so that specs which would do the same work share one folder.
@@ -156,6 +158,45 @@ class KnowledgeSpec:
             )
 
 
+Kind = Literal["r", "soft", "pool", "stats"]
+TAUGHT = ("r", "soft")  # the kinds of aid that have a teacher
+
+
+@dataclass(frozen=True, kw_only=True)
+class AidSpec:
+    """What a backbone is given in place of a knowledge base.
+
+        r       the teacher's r itself joins the head's input, so that every sample is searched for
+                (RIM(LR) and RIM(MLP) of Table 4, §5.4)
+        soft    a teacher's probabilities are mixed with the train labels, at `weight`
+        pool    the rows of the pool, which are labelled, are train samples too
+        stats   counts and click rates of the sample's ids in the pool join the head's input
+
+    The last three are controls that the paper lacks: they use the same data without ROK.
+    """
+
+    kind: Kind
+    teacher: ModelSpec | None = None
+    teacher_training: TrainConfig = field(default_factory=TrainConfig)
+    weight: float = 0.5  # of the teacher's probabilities
+
+    def __post_init__(self) -> None:
+        kinds = get_args(Kind)
+        require(self.kind in kinds, "aid.kind", self.kind, f"one of {', '.join(kinds)}")
+        require(0 <= self.weight <= 1, "aid.weight", self.weight, "from 0 to 1")
+        if (self.teacher is not None) != (self.kind in TAUGHT):
+            raise ConfigError(
+                f"aid.kind is {self.kind!r} and the teacher "
+                f"{self.teacher.name if self.teacher else None!r}; expected a teacher with "
+                f"{' and '.join(map(repr, TAUGHT))}, and none otherwise."
+            )
+        if self.kind == "r" and self.teacher and self.teacher.name not in list_teachers():
+            raise ConfigError(
+                f"{self.teacher.name!r} aggregates no neighbours, so it has no r: "
+                + unknown_name("teacher", self.teacher.name, list_teachers())
+            )
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """Everything that one run depends on."""
@@ -166,6 +207,7 @@ class RunSpec:
     history_length: int = 50  # behaviours kept, the newest
     training: TrainConfig = field(default_factory=TrainConfig)  # of the model
     knowledge: KnowledgeSpec | None = None
+    aid: AidSpec | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -173,6 +215,8 @@ class RunSpec:
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         if self.model is None and self.knowledge is None:
             raise ConfigError("a RunSpec has neither model nor knowledge; give at least one.")
+        if self.aid is not None:
+            self._check_aid(self.aid)
         reader = self.model or (self.knowledge and self.knowledge.teacher)
         if reader and is_dense(reader.name) and self.retrieval.engine == "bm25":
             raise ConfigError(
@@ -186,6 +230,20 @@ class RunSpec:
                 "take a backbone such as din, or leave the knowledge out."
             )
 
+    def _check_aid(self, aid: AidSpec) -> None:
+        """ConfigError for an aid that this run cannot take."""
+        if self.model is None or self.knowledge is not None:
+            raise ConfigError("an aid is for a model without a knowledge base; give either.")
+        if is_estimator(self.model.name):
+            raise ConfigError(
+                f"{self.model.name!r} is no network, so it cannot be given an aid; take a backbone."
+            )
+        if aid.kind == "pool" and self.model.needs - {"neighbours"}:
+            raise ConfigError(
+                f"aid.kind is 'pool' and the model {self.model.name!r} reads histories, which are "
+                "made of the pool and would hold the rows themselves; take a model that reads none."
+            )
+
     @property
     def label(self) -> str:
         """Short name, fit for a folder: `din-s0`, `knowledge-rim-s0`, `din+rok-s0`."""
@@ -194,12 +252,14 @@ class RunSpec:
     @property
     def system(self) -> str:
         """The label without the seed. A teacher other than the paper's is named: `din+rok-pet`."""
-        teacher = self.knowledge.teacher.name if self.knowledge else ""
+        given = self.knowledge or self.aid
+        teacher = given.teacher.name if given and given.teacher else ""
         if self.model is None:
             return f"knowledge-{teacher}"
-        if not teacher:
+        if given is None:
             return self.model.name
-        return f"{self.model.name}+rok" + ("" if teacher == "rim" else f"-{teacher}")
+        named = "" if teacher in ("", "rim") else f"-{teacher}"
+        return f"{self.model.name}+{'rok' if self.aid is None else self.aid.kind}{named}"
 
     @property
     def needs(self) -> frozenset[str]:
@@ -207,18 +267,27 @@ class RunSpec:
         if self.model is None:
             assert self.knowledge is not None
             return self.knowledge.teacher.needs | {"neighbours"}
+        if self.aid is not None and self.aid.kind == "r":
+            assert self.aid.teacher is not None
+            return self.model.needs | self.aid.teacher.needs
         return self.model.needs
 
     def parents(self) -> tuple["RunSpec", ...]:
         """The runs whose weights this one needs; the encoder of its neighbours is the last."""
         encoder = () if self.encoder is None else (self.encoder,)
-        if self.knowledge is None:
-            return encoder
         if self.construction is not None:
             return (self.construction, *encoder)
-        teacher = self.knowledge.teacher
-        training = self.knowledge.teacher_training
-        return (replace(self, model=teacher, training=training, knowledge=None), *encoder)
+        given = self.knowledge or self.aid
+        if given is None or given.teacher is None:
+            return encoder
+        teacher = replace(
+            self,
+            model=given.teacher,
+            training=given.teacher_training,
+            knowledge=None,
+            aid=None,
+        )
+        return (teacher, *encoder)
 
     @property
     def construction(self) -> "RunSpec | None":
@@ -239,6 +308,7 @@ class RunSpec:
             retrieval=RetrievalSpec(k=held.k, fields=held.fields),
             training=held.encoder_training,
             knowledge=None,
+            aid=None,
         )
 
     def resolved(self, fingerprint: str) -> dict[str, Any]:
@@ -269,6 +339,9 @@ class RunSpec:
                 own["training"] = dataclasses.asdict(self.training)
             if knowledge is not None:
                 own["use"] = dataclasses.asdict(knowledge.use)
+            if self.aid is not None:  # its teacher is a parent
+                own["aid"] = {"kind": self.aid.kind}
+                own["aid"] |= {"weight": self.aid.weight} if self.aid.kind == "soft" else {}
         return own
 
     def key(self, fingerprint: str) -> str:
@@ -283,6 +356,8 @@ class RunSpec:
             values["model"]["config"] = dict(self.model.config)
         if self.knowledge is not None:
             values["knowledge"]["teacher"]["config"] = dict(self.knowledge.teacher.config)
+        if self.aid is not None and self.aid.teacher is not None:
+            values["aid"]["teacher"]["config"] = dict(self.aid.teacher.config)
         if self.retrieval.encoder is not None:
             values["retrieval"]["encoder"]["config"] = dict(self.retrieval.encoder.config)
         return values
@@ -304,6 +379,11 @@ class RunSpec:
             knowledge = dict(ready["knowledge"])
             knowledge["teacher"] = _model_from(knowledge.get("teacher") or {}, "spec: teacher")
             ready["knowledge"] = build(KnowledgeSpec, knowledge, where="spec: knowledge")
+        if ready.get("aid") is not None:
+            aid = dict(ready["aid"])
+            if aid.get("teacher") is not None:
+                aid["teacher"] = _model_from(aid["teacher"], "spec: aid")
+            ready["aid"] = build(AidSpec, aid, where="spec: aid")
         return build(cls, ready, where="spec")
 
 

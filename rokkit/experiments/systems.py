@@ -5,22 +5,45 @@ A system is `<model>`, `<backbone>+ROK` or, with a teacher other than that of th
 run of the teacher's own system at seed s, so it is trained once, unless options say otherwise for
 ROK systems alone (`rok.rim.dropout=0.5`): the teacher that predicts best is not always the one that
 can be imitated best.
+
+In place of ROK a backbone may be given something else (`AidSpec`): `LR+R` the teacher's r itself,
+which is RIM(LR) of Table 4; `MLP+SOFT` the teacher's probabilities as labels; `MLP+POOL` the rows
+of the pool as train samples; `MLP+STATS` what the pool counts of each id. `LR+R-PET` names a
+teacher.
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 from rokkit.config import build
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.settings import Settings
-from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
+from rokkit.experiments.spec import (
+    TAUGHT,
+    AidSpec,
+    DataSpec,
+    Kind,
+    KnowledgeSpec,
+    ModelSpec,
+    RetrievalSpec,
+    RunSpec,
+)
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig, split_embedding_dim
 from rokkit.models import is_dense, list_models, list_systems, list_teachers, model_entry
 from rokkit.training import TrainConfig
 
 ROK = "+ROK"
 IN_ROK = "rok."  # before a model's name in options: as a part of ROK systems alone
+GIFTS = ("rok", *get_args(Kind))  # what a system may name after its model
+
+
+class Parsed(NamedTuple):
+    """What the name of a system says."""
+
+    model: str
+    gift: str | None  # one of GIFTS
+    teacher: str | None  # of a gift that has one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,16 +69,22 @@ def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
 
     So it is for a model that only the options name.
     """
-    name, teacher = split_system(system, settings.teacher)
+    name, gift, teacher = parse_system(system, settings.teacher)
     _check_options(settings)
-    rok = teacher is not None
+    rok = gift == "rok"
+    knowledge = aid = None
+    if rok and teacher:
+        knowledge = _knowledge(teacher, settings)
+    elif gift:
+        aid = _aid(gift, teacher, settings)
     return RunSpec(
         data=DataSpec.of(settings.dataset, settings.options_of_data()),
         model=_model(name, settings, rok),
         retrieval=_retrieval(teacher or name, settings),
         history_length=settings.history_length,
         training=_training(name, settings, rok),
-        knowledge=_knowledge(teacher, settings) if teacher else None,
+        knowledge=knowledge,
+        aid=aid,
         seed=seed,
     )
 
@@ -83,19 +112,31 @@ def _retrieval(reader: str, settings: Settings) -> RetrievalSpec:
     )
 
 
-def split_system(system: str, teacher: str = "rim") -> tuple[str, str | None]:
-    """The registered model behind `system`, and the teacher of its knowledge base if it has one.
+def parse_system(system: str, teacher: str = "rim") -> Parsed:
+    """The registered model behind `system`, what it is given, and the teacher if that has one.
 
-    `teacher` is that of a system which names none.
+    `teacher` is that of a system which names none. ConfigError with the nearest name otherwise.
     """
-    name, rok, named = system.lower().partition(ROK.lower())
-    systems = list_systems()
-    if name not in systems or not (named == "" or (named[0] == "-" and named[1:] in systems)):
-        models = [n.upper() for n in list_models()]
-        known = [n.upper() for n in systems] + [n + ROK for n in models]
-        known += [f"{n}{ROK}-{t.upper()}" for n in models for t in list_teachers()]
-        raise ConfigError(unknown_name("system", system, known))
-    return name, (named[1:] or teacher) if rok else None
+    name, plus, rest = system.lower().partition("+")
+    gift, dash, named = rest.partition("-")
+    taught = gift in ("rok", *TAUGHT)
+    fits = (
+        name in list_systems()
+        and (not plus or gift in GIFTS)
+        and (not dash or (taught and named in list_systems()))
+    )
+    if not fits:
+        raise ConfigError(unknown_name("system", system, _known_systems()))
+    return Parsed(name, gift or None, (named or teacher) if taught else None)
+
+
+def _known_systems() -> list[str]:
+    """Names to choose the nearest of."""
+    models = [n.upper() for n in list_models()]
+    gifts = [f"{n}+{gift.upper()}" for n in models for gift in GIFTS]
+    taught = [g for g in gifts if g.rpartition("+")[2].lower() in ("rok", *TAUGHT)]
+    named = [f"{one}-{t.upper()}" for one in taught for t in list_teachers()]
+    return [n.upper() for n in list_systems()] + gifts + named
 
 
 def _own(options: Mapping[str, dict[str, Any]], name: str, rok: bool) -> dict[str, Any]:
@@ -144,6 +185,21 @@ def _training(name: str, settings: Settings, rok: bool) -> TrainConfig:
         "weight_decay": settings.teacher_weight_decay,
     }
     return dataclasses.replace(config, **{k: v for k, v in own.items() if v is not None})
+
+
+def _aid(gift: str, teacher: str | None, settings: Settings) -> AidSpec:
+    if teacher is None:
+        return build(AidSpec, {"kind": gift}, where=f"+{gift.upper()}")
+    return build(
+        AidSpec,
+        {
+            "kind": gift,
+            "teacher": _model(teacher, settings, rok=False),
+            "teacher_training": _training(teacher, settings, rok=False),
+            "weight": settings.soft_weight,
+        },
+        where=f"+{gift.upper()}",
+    )
 
 
 def _knowledge(teacher: str, settings: Settings) -> KnowledgeSpec:

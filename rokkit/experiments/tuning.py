@@ -31,7 +31,7 @@ from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.report import Report
 from rokkit.experiments.settings import Settings, read_params
 from rokkit.experiments.spec import RunSpec, Scalar
-from rokkit.experiments.systems import IN_ROK, split_system, system_spec
+from rokkit.experiments.systems import IN_ROK, parse_system, system_spec
 from rokkit.experiments.tables import Table
 from rokkit.models import is_dense, is_estimator, list_systems, model_entry
 from rokkit.paths import shown
@@ -129,8 +129,8 @@ def tune(
 
     `runs` executes specs, as `Runs` does. The teachers of ROK systems are tuned as systems.
     """
-    parts = [split_system(system, settings.teacher) for system in settings.systems]
-    names = list(dict.fromkeys([model for model, _ in parts] + [t for _, t in parts if t]))
+    parts = [parse_system(system, settings.teacher) for system in settings.systems]
+    names = list(dict.fromkeys([p.model for p in parts] + [p.teacher for p in parts if p.teacher]))
     dense = [name for name in names if is_dense(name)]
     done: list[tuple[Trial, Report]] = []
     best: dict[str, int] = {}
@@ -143,7 +143,7 @@ def tune(
         for trial in trials:
             if trial.number == best[trial.system]:
                 settings = chosen(settings, trial.system.lower(), trial.choice)
-    teachers = list(dict.fromkeys(teacher for _, teacher in parts if teacher))
+    teachers = list(dict.fromkeys(p.teacher for p in parts if p.teacher and p.gift == "rok"))
     if teachers and grid.knowledge:
         others = [one for one in teachers if one != settings.teacher]
         makers: list[Callable[[Settings, Grid], list[Trial]]]

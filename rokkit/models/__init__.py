@@ -16,6 +16,7 @@ from rokkit.models import (  # noqa: F401  (registers them)
     sim,
     ubr,
 )
+from rokkit.models.aided import AidedModel, with_extra
 from rokkit.models.base import (
     Backbone,
     BackboneConfig,
@@ -38,6 +39,7 @@ from rokkit.models.registry import (
 
 __all__ = [
     "MODELS",
+    "AidedModel",
     "Backbone",
     "BackboneConfig",
     "CTRModel",
@@ -56,4 +58,5 @@ __all__ = [
     "register_backbone",
     "register_estimator",
     "register_teacher",
+    "with_extra",
 ]

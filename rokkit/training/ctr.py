@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from rokkit.config import require
 from rokkit.data.batch import Batch
+from rokkit.errors import DataError
 from rokkit.evaluation import auc, log_loss
 from rokkit.training.feed import Feed
 
@@ -49,14 +50,44 @@ class CTRTask:
             logits, penalty = self.module.penalised(batch)
         else:
             logits = self.module(batch)
-        loss = functional.binary_cross_entropy_with_logits(logits.float(), batch.y)
+        wanted = self.targets(batch_rows, batch.y)
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), wanted)
         return loss if penalty is None else loss + penalty.float()
+
+    def targets(self, rows: Int[Tensor, "B"], y: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """What the logits are held against: the labels."""
+        return y
 
     def evaluate(self) -> dict[str, float]:
         """Metrics over the whole validation part, predicted in float32 whatever trained it."""
         p = predict(self.module, self.val)
         nats = log_loss(self.val.labels, p)
         return {"auc": auc(self.val.labels, p), "log_loss": nats, "loss": nats}
+
+
+class SoftTask(CTRTask):
+    """A CTRTask whose train labels are mixed with a teacher's probabilities.
+
+    The target is (1 - weight) y + weight p. Cross-entropy is linear in it, so that this is the
+    weighted sum of the two losses: distillation of a logit at temperature 1. Validation is that of
+    the labels.
+    """
+
+    def __init__(
+        self, model: nn.Module, train: Feed, val: Feed, p: NDArray[np.float32], weight: float
+    ) -> None:
+        """`p` [N] are the teacher's probabilities of the samples of `train`."""
+        super().__init__(model, train, val)
+        require(0 <= weight <= 1, "weight", weight, "from 0 to 1")
+        if p.shape != (len(train),):
+            raise DataError(f"p has shape {p.shape}; expected [{len(train)}], one per sample.")
+        self.weight = weight
+        self._p = torch.from_numpy(p).to(train.device)
+
+    def targets(self, rows: Int[Tensor, "B"], y: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+        """Labels and probabilities mixed."""
+        p = self._p.index_select(0, rows.to(self._p.device))
+        return (1 - self.weight) * y + self.weight * p
 
 
 def predict(

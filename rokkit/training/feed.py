@@ -17,7 +17,7 @@ from rokkit.data.sampling import stream
 from rokkit.errors import ConfigError, DataError, unknown_name
 from rokkit.retrieval.tables import Neighbours
 
-NEEDS = frozenset({"history", "history_negatives", "neighbours"})
+NEEDS = frozenset({"history", "history_negatives", "neighbours", "extra"})
 
 
 class Feed:
@@ -48,6 +48,7 @@ class Feed:
         neighbours: Neighbours | None = None,
         history_length: int = 50,
         pool_rows: NDArray[np.int64] | None = None,
+        extra: NDArray[np.float32] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """`needs` names what a batch gathers besides x and y (a model's `needs`).
@@ -58,9 +59,11 @@ class Feed:
         x and y are then copies. Histories are refused: they are made of the pool and would hold
         the row itself.
 
-        Raises ConfigError for an unknown need, needed neighbours that are not given, histories of
-        pool rows or a history_length below 1, and DataError for neighbours of another part or rows
-        that the pool does not have.
+        `extra` [N, E] are further numbers of each sample.
+
+        Raises ConfigError for an unknown need, needed neighbours or extra that are not given,
+        histories of pool rows or a history_length below 1, and DataError for neighbours or extra of
+        another part or rows that the pool does not have.
         """
         for need in needs:
             if need not in NEEDS:
@@ -70,6 +73,10 @@ class Feed:
             raise ConfigError(
                 f"feed of {part!r}: the model reads neighbours and none are given; pass "
                 "neighbours=rokkit.retrieval.neighbours(samples, part, k)."
+            )
+        if "extra" in needs and extra is None:
+            raise ConfigError(
+                f"feed of {part!r}: the model reads extra numbers and none are given; pass extra=."
             )
         held = samples.part(part)
         if len(held) == 0:
@@ -92,6 +99,12 @@ class Feed:
             self._hold_negatives(samples)
         if neighbours is not None:
             self._hold_neighbours(samples, neighbours)
+        if extra is not None:
+            if extra.ndim != 2 or len(extra) != len(self):
+                raise DataError(
+                    f"extra has shape {extra.shape}; expected [{len(self)}, E] for part {part!r}."
+                )
+            self._extra = _resident(extra, self.device)
 
     def __len__(self) -> int:
         return len(self._x)
@@ -121,6 +134,7 @@ class Feed:
             neighbours=neighbours,
             neighbour_labels=labels,
             neighbour_mask=mask,
+            extra=self._extra.index_select(0, rows) if "extra" in self.needs else None,
         )
 
     def positives(
@@ -153,7 +167,7 @@ class Feed:
         return hasattr(self, "_neighbours")
 
     def _check_pool_rows(self, rows: NDArray[np.int64], pool: int) -> None:
-        if self.needs - {"neighbours"}:
+        if self.needs & {"history", "history_negatives"}:
             raise ConfigError(
                 f"feed of {self.part!r}: the model reads {', '.join(sorted(self.needs))} and rows "
                 "of the pool are to join, whose histories would hold the rows themselves. Take a "

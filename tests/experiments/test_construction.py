@@ -14,7 +14,8 @@ from small_study import often_saved, settle, spec, yields
 
 from rokkit.data import load
 from rokkit.experiments import Report, RunError, Runs, RunSpec
-from rokkit.experiments.execute import load_base, measure_base, warm_items
+from rokkit.experiments.execute import measure_base, warm_items
+from rokkit.experiments.weights import load_base
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig
 from rokkit.knowledge import construct as construction
 from rokkit.training import Feed, loop

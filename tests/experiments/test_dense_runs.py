@@ -13,7 +13,8 @@ from small_study import lineage, often_saved, settle, spec, yields
 from rokkit.data import load
 from rokkit.errors import ConfigError
 from rokkit.experiments import ModelSpec, Report, RetrievalSpec, RunError, Runs, RunSpec
-from rokkit.experiments.execute import Inputs, read_weights
+from rokkit.experiments.inputs import Inputs
+from rokkit.experiments.weights import read_weights
 from rokkit.knowledge import ConstructConfig
 from rokkit.retrieval import DenseIndex
 from rokkit.training import loop

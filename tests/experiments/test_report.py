@@ -13,8 +13,8 @@ from small_study import contents, settle, spec
 
 from rokkit.errors import ArtefactError
 from rokkit.experiments import Report, RunError, Runs
-from rokkit.experiments.execute import read_weights
 from rokkit.experiments.spec import hash_of
+from rokkit.experiments.weights import read_weights
 
 USER = spec("MLP+ROK")
 ASKED = [USER, spec("LR")]

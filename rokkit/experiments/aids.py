@@ -1,0 +1,55 @@
+"""What `AidSpec` does to a training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from rokkit.data.pool_statistics import pool_statistics
+from rokkit.experiments.inputs import Inputs
+from rokkit.experiments.spec import RunSpec
+from rokkit.experiments.weights import load_model
+from rokkit.knowledge import teacher_representations
+from rokkit.training import CTRTask, Feed, predict
+from rokkit.training.ctr import SoftTask
+
+
+class Aid:
+    """What a run's `aid` gives: numbers for the head, samples, targets; or nothing."""
+
+    def __init__(self, spec: RunSpec, inputs: Inputs, parents: Sequence[Path]) -> None:
+        """`parents` are the folders of the run's finished parents; the first is the teacher."""
+        self.spec, self.inputs = spec.aid, inputs
+        if self.spec is not None and self.spec.teacher is not None:
+            held = load_model(parents[0], self.spec.teacher, inputs.samples)
+            self.teacher = held.to(inputs.device)
+
+    @property
+    def kind(self) -> str | None:
+        """The kind of aid, if there is one."""
+        return None if self.spec is None else self.spec.kind
+
+    def extra(self, part: str) -> NDArray[np.float32] | None:
+        """[N, E]: further numbers of each sample of `part`."""
+        if self.kind == "stats":
+            return pool_statistics(self.inputs.samples, part)
+        if self.kind == "r":
+            feed = self.inputs.feed(part, frozenset(self.teacher.needs))
+            return teacher_representations(self.teacher, feed)
+        return None
+
+    def feed(self, part: str, needs: frozenset[str]) -> Feed:
+        """The samples of `part`, and for training those of the pool if that is the aid."""
+        rows = None
+        if self.kind == "pool" and part == "train":
+            rows = np.arange(len(self.inputs.samples.pool))
+        return self.inputs.feed(part, needs, pool_rows=rows, extra=self.extra(part))
+
+    def task(self, model: nn.Module, train: Feed, val: Feed) -> CTRTask:
+        """What is minimised."""
+        if self.spec is None or self.kind != "soft":
+            return CTRTask(model, train, val)
+        taught = self.inputs.feed("train", frozenset(self.teacher.needs))
+        return SoftTask(model, train, val, predict(self.teacher, taught), self.spec.weight)
