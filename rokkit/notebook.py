@@ -17,7 +17,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 import rokkit
-from rokkit.config import build
+from rokkit.config import build, options
 from rokkit.data import Samples, load
 from rokkit.data import plan as data_plan
 from rokkit.experiments import (
@@ -77,6 +77,15 @@ class Session:
         """
         values = dataclasses.asdict(self.settings) | settings
         return Session(build(Settings, values, where="session.having"))
+
+    def with_option(self, option: str) -> "Session":
+        """The same study on samples with one option of the data set changed: `"train_rows=9000"`.
+
+        Raises ConfigError for a text that is no key=value.
+        """
+        (name,) = options([option], where="session.with_option")
+        kept = [one for one in self.settings.data_options if one.partition("=")[0].strip() != name]
+        return self.having(data_options=[*kept, option])
 
     def specs(self) -> list[RunSpec]:
         """A run per system and seed of the settings, in their order."""

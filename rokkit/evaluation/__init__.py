@@ -2,13 +2,23 @@
 
 from rokkit.evaluation.compare import Comparison, Measured, compare, contrast, measure
 from rokkit.evaluation.improvement import plain_impr, rel_impr
-from rokkit.evaluation.metrics import UserAUC, auc, ece, evaluate, gauc, log_loss, user_auc
+from rokkit.evaluation.metrics import (
+    UserAUC,
+    auc,
+    batched_auc,
+    ece,
+    evaluate,
+    gauc,
+    log_loss,
+    user_auc,
+)
 
 __all__ = [
     "Comparison",
     "Measured",
     "UserAUC",
     "auc",
+    "batched_auc",
     "compare",
     "contrast",
     "ece",

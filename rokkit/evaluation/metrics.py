@@ -35,6 +35,26 @@ def auc(y: ArrayLike, p: ArrayLike) -> float:
     return doubled / (2 * int(positives.sum()) * int(negatives.sum()))
 
 
+def batched_auc(y: ArrayLike, p: ArrayLike, batch_size: int) -> float:
+    """Mean of the AUCs of consecutive batches, as public code of this line reports it.
+
+    It compares samples of the same batch alone, so that it depends on their order and on the size
+    of a batch; `auc` does not. For measuring that habit, nothing else. Batches with a single class
+    are left out.
+
+    Raises DataError as `auc` does, and where no batch has both classes; ConfigError for a
+    batch_size below 2.
+    """
+    require(batch_size >= 2, "batch_size", batch_size, "at least 2")
+    labels, scores = _checked(y, p)
+    cuts = np.arange(batch_size, len(labels), batch_size)
+    pairs = list(zip(np.split(labels, cuts), np.split(scores, cuts), strict=True))
+    held = [auc(one, score) for one, score in pairs if 0 < one.sum() < len(one)]
+    if not held:
+        raise DataError(f"no batch of {batch_size} samples has both classes.")
+    return float(np.mean(held))
+
+
 def log_loss(y: ArrayLike, p: ArrayLike) -> float:
     """Mean negative log-likelihood in nats (Eq. 2 of the paper, with the minus sign it lacks).
 

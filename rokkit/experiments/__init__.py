@@ -40,6 +40,7 @@ from rokkit.experiments.overall import (
     overall_frame,
     overall_table,
 )
+from rokkit.experiments.protocols import protocols_table
 from rokkit.experiments.reading import Reading, reading
 from rokkit.experiments.references import reference_aucs, with_references
 from rokkit.experiments.report import Report
@@ -51,6 +52,7 @@ from rokkit.experiments.systems import SystemRun, run_specs, system_name, system
 from rokkit.experiments.tables import Table, read_table, save_table
 from rokkit.experiments.variants import (
     bases_table,
+    batched_table,
     best_on_validation,
     variants_frame,
     variants_reading,
@@ -79,6 +81,7 @@ __all__ = [
     "base_unchanged",
     "bases_table",
     "bases_unchanged",
+    "batched_table",
     "best_on_validation",
     "by_system",
     "card_table",
@@ -106,6 +109,7 @@ __all__ = [
     "overall_table",
     "parts_table",
     "profile_table",
+    "protocols_table",
     "read_table",
     "reading",
     "reference_aucs",

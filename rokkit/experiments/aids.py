@@ -47,6 +47,10 @@ class Aid:
             rows = np.arange(len(self.inputs.samples.pool))
         return self.inputs.feed(part, needs, pool_rows=rows, extra=self.extra(part))
 
+    def selects_on(self) -> str:
+        """The part whose metric selects the weights."""
+        return "test" if self.kind == "peek" else "val"
+
     def task(self, model: nn.Module, train: Feed, val: Feed) -> CTRTask:
         """What is minimised."""
         if self.spec is None or self.kind != "soft":

@@ -163,8 +163,10 @@ def _train(
     model.backbone.read_pool(inputs.samples.pool.x)
     model = model.to(inputs.device)
     with clock.time("load"):
-        train, val = (aid.feed(part, frozenset(model.needs)) for part in ("train", "val"))
-        task = aid.task(model, train, val)
+        train, judge = (
+            aid.feed(part, frozenset(model.needs)) for part in ("train", aid.selects_on())
+        )
+        task = aid.task(model, train, judge)
     with clock.time("train"):
         result = fit(
             task,
@@ -177,7 +179,7 @@ def _train(
     metrics = {}
     with clock.time("predict"):
         for part, name in PREDICTIONS.items():
-            feed = val if part == "val" else aid.feed(part, frozenset(model.needs))
+            feed = judge if part == judge.part else aid.feed(part, frozenset(model.needs))
             predictions = predict(model, feed)
             save_array(folder / name, predictions.astype(np.float32, copy=False))
             metrics[part] = _measure(inputs.samples, part, predictions)

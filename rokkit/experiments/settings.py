@@ -101,6 +101,9 @@ class Settings:
     update: Literal["fix", "g", "fg"] = _setting("fix", "what of the base is trained further")
 
     # Controls
+    protocols: tuple[str, ...] = _setting(
+        (), "options of the data set, each compared with the study's own (18_protocol)"
+    )
     soft_weight: float = _setting(0.5, "weight of the teacher's probabilities in <backbone>+SOFT")
 
     # Where it runs
@@ -109,6 +112,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         options(self.data_options, where="data_options")
+        for one in self.protocols:
+            options([one], where="protocols")
         self.options_of_models()
         self.options_of_training()
         require(bool(self.systems), "systems", self.systems, "at least one")

@@ -158,7 +158,7 @@ class KnowledgeSpec:
             )
 
 
-Kind = Literal["r", "soft", "pool", "stats"]
+Kind = Literal["r", "soft", "pool", "stats", "peek"]
 TAUGHT = ("r", "soft")  # the kinds of aid that have a teacher
 
 
@@ -171,8 +171,10 @@ class AidSpec:
         soft    a teacher's probabilities are mixed with the train labels, at `weight`
         pool    the rows of the pool, which are labelled, are train samples too
         stats   counts and click rates of the sample's ids in the pool join the head's input
+        peek    the weights are selected on test data, as public code of this line does
 
-    The last three are controls that the paper lacks: they use the same data without ROK.
+    soft, pool and stats are controls that the paper lacks: they use the same data without ROK. peek
+    measures a habit; nothing else in rokkit selects on test data.
     """
 
     kind: Kind

@@ -238,7 +238,10 @@ def tuning_table(tuned: Tuned) -> Table:
         frame=pd.DataFrame(rows),
         caption=f"Trials on {tuned.settings.dataset}, seed {seed}, judged on validation data.",
         formats={**dict.fromkeys(("Val. AUC", "Val. log-loss"), "{:.4f}"), "Train s": "{:.1f}"},
-        notes=("Settings: those that differ from the study's own, which trial 0 has.",),
+        notes=(
+            "Settings: those that differ from the study's own, which trial 0 has. A further "
+            "teacher in ROK is told from what was chosen for it by itself.",
+        ),
     )
 
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from rokkit.evaluation import auc, batched_auc
 from rokkit.experiments import paper
 from rokkit.experiments.comparisons import Paired
-from rokkit.experiments.grouping import means_and_spreads
+from rokkit.experiments.grouping import means_and_spreads, samples_of
 from rokkit.experiments.reading import Reading, told
 from rokkit.experiments.report import Report
 from rokkit.experiments.tables import Table
@@ -87,6 +88,26 @@ def variants_reading(
             for variant in variants
             if variant != against
         )
+    )
+
+
+def batched_table(
+    variants: Mapping[Name, Sequence[Report]], batch_sizes: Sequence[int] = (100, 512)
+) -> Table:
+    """Test AUC as it is, and as means over batches of consecutive samples, means over seeds."""
+    rows = []
+    for variant, reports in variants.items():
+        y = np.asarray(samples_of(reports[0].spec.data).test.y)
+        p = [report.predictions() for report in reports]
+        row = {"Variant": variant, "AUC": np.mean([auc(y, one) for one in p])}
+        row |= {f"by {n}": np.mean([batched_auc(y, one, n) for one in p]) for n in batch_sizes}
+        rows.append(row)
+    columns = ("AUC", *(f"by {n}" for n in batch_sizes))
+    return Table(
+        frame=pd.DataFrame(rows),
+        caption="Test AUC, and the mean AUC of batches of so many consecutive test samples.",
+        formats=dict.fromkeys(columns, "{:.4f}"),
+        notes=("Means over seeds. Samples are in the order of the test part.",),
     )
 
 

@@ -12,6 +12,7 @@ from small_study import lineage, settle, spec, yields
 from rokkit.data import load
 from rokkit.data.pool_statistics import pool_statistics
 from rokkit.errors import ConfigError, DataError
+from rokkit.evaluation import auc
 from rokkit.experiments import Runs, RunSpec, system_name
 from rokkit.experiments.aids import Aid
 from rokkit.experiments.inputs import Inputs
@@ -23,7 +24,7 @@ from rokkit.models import create_model, with_extra
 from rokkit.training import CTRTask, Feed, predict
 from rokkit.training.ctr import SoftTask
 
-SYSTEMS = ("LR+R", "MLP+R-PET", "MLP+SOFT", "MLP+POOL", "RIM+POOL", "MLP+STATS")
+SYSTEMS = ("LR+R", "MLP+R-PET", "MLP+SOFT", "MLP+POOL", "RIM+POOL", "MLP+STATS", "MLP+PEEK")
 
 
 @pytest.fixture
@@ -88,6 +89,19 @@ def test_the_pool_joins_the_train_samples_alone(place: Path) -> None:
     # No row of the pool is its own neighbour.
     ids = inputs._retriever.pool_neighbours(np.arange(len(samples.pool)), 3).ids
     assert not (np.asarray(ids) == np.arange(len(samples.pool))[:, None]).any()
+
+
+def test_only_peeking_selects_on_test_data(place: Path) -> None:
+    """Kills: peeking that does not, val metrics measured on test, others that peek."""
+    specs = [spec("MLP+PEEK", epochs=3), spec("MLP", epochs=3)]
+    peek, plain = Runs(place, device="cpu")(specs)
+    seen = [row["auc"] for row in peek.history()]
+    assert max(seen) == pytest.approx(peek.metrics["test"]["auc"])
+    assert max(row["auc"] for row in plain.history()) == pytest.approx(plain.metrics["val"]["auc"])
+    assert seen != [row["auc"] for row in plain.history()]
+    assert peek.metrics["test"]["auc"] >= plain.metrics["test"]["auc"]
+    y, p = np.asarray(load("small").val.y), np.load(peek.folder / "predictions_val.npy")
+    assert peek.metrics["val"]["auc"] == pytest.approx(auc(y, p))
 
 
 def test_statistics_by_hand(place: Path) -> None:
