@@ -29,6 +29,7 @@ from rokkit.experiments.figures import (
     long_tail_figure,
     metric_figure,
     save_figure,
+    spaces_figure,
     sweep_figure,
     variants_figure,
 )
@@ -46,6 +47,7 @@ from rokkit.experiments.references import reference_aucs, with_references
 from rokkit.experiments.report import Report
 from rokkit.experiments.runs import Planned, Runs
 from rokkit.experiments.settings import Settings
+from rokkit.experiments.spaces import layouts, spaces, spaces_reading, spaces_table
 from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
 from rokkit.experiments.status import RunEvent, Standing, standings
 from rokkit.experiments.systems import SystemRun, run_specs, system_name, system_spec
@@ -100,6 +102,7 @@ __all__ = [
     "events_frame",
     "history_figure",
     "history_frame",
+    "layouts",
     "long_tail_figure",
     "long_tail_frame",
     "metric_figure",
@@ -116,6 +119,10 @@ __all__ = [
     "run_specs",
     "save_figure",
     "save_table",
+    "spaces",
+    "spaces_figure",
+    "spaces_reading",
+    "spaces_table",
     "standings",
     "sweep_figure",
     "system_name",

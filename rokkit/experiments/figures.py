@@ -167,6 +167,42 @@ def sweep_figure(
     return _figure(draw)
 
 
+def spaces_figure(frame: pd.DataFrame) -> Figure:
+    """Layouts of samples, a column per space: coloured by part above, by label below.
+
+    `frame` is `layouts`': columns space, x, y, part, label. Points are drawn in a random order, so
+    that no group hides another; they are pixels in the SVG too.
+    """
+    names = list(dict.fromkeys(frame["space"]))
+    groups = (("part", ("train", "test")), ("label", (0, 1)))
+    with style.context(["default", STYLE]):
+        fig = Figure(figsize=(WIDTH, 1.95 * len(groups)))
+        FigureCanvasAgg(fig)
+        axes = fig.subplots(len(groups), len(names), squeeze=False)
+        for row, (column, values) in zip(axes, groups, strict=True):
+            for ax, name in zip(row, names, strict=True):
+                own = frame[frame["space"] == name].sample(frac=1, random_state=0)
+                colours = own[column].map(dict(zip(values, COLOURS, strict=False)))
+                ax.scatter(own["x"], own["y"], s=0.6, c=colours, linewidths=0, rasterized=True)
+                ax.set(xticks=[], yticks=[])
+                ax.set_title(name, loc="right", fontsize=8)
+            names_of = [str(v) if column == "part" else f"label {v}" for v in values]
+            handles = [
+                row[0].scatter([], [], s=8, color=colour, label=name)
+                for name, colour in zip(names_of, COLOURS, strict=False)
+            ]
+            # Above the left panel, beside its title: inside, it would hide samples.
+            row[0].legend(
+                handles=handles,
+                loc="lower left",
+                bbox_to_anchor=(-0.05, 0.97),
+                ncols=2,
+                columnspacing=0.8,
+                handletextpad=0,
+            )
+    return fig
+
+
 def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
     """A validation metric over training, one line per system, mean of its seeds.
 

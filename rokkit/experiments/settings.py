@@ -79,6 +79,7 @@ class Settings:
 
     # Construction of the knowledge base (§4.3)
     alpha: float = _setting(0.1, "weight of the contrastive loss against imitation, Eq. 8")
+    points: int = _setting(10_000, "train samples, and as many of test, drawn by t-SNE")
     alphas: tuple[float, ...] = _setting(
         (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0), "values of alpha that are compared (Figures 6 and 9)"
     )
@@ -197,6 +198,7 @@ def _by_model(pairs: tuple[str, ...], where: str) -> dict[str, dict[str, Any]]:
 
 
 _AT_LEAST_ONE = (
+    "points",
     "k",
     "history_length",
     "embed_dim",
