@@ -203,6 +203,53 @@ def spaces_figure(frame: pd.DataFrame) -> Figure:
     return fig
 
 
+def phases_figure(frame: pd.DataFrame) -> Figure:
+    """Seconds of training by backbone, stages side by side: with ROK, and below it without.
+
+    `frame` is that of `phases_table`.
+    """
+    stages = ("Search s", "Teacher s", "Construction s", "Phase 2 s")
+
+    def draw(ax: Axes) -> None:
+        places = np.arange(len(frame))
+        left = np.zeros(len(frame))
+        for stage, colour in zip(stages, COLOURS, strict=False):
+            values = frame[stage].to_numpy(float)
+            label = stage.removesuffix(" s").lower()
+            ax.barh(places - 0.17, values, 0.3, left=left, color=colour, label=label)
+            left += values
+        alone = frame["Without ROK s"].to_numpy(float)
+        ax.barh(places + 0.17, alone, 0.3, color="#999999", label="without ROK")
+        ax.set_yticks(places, frame["Backbone"])
+        ax.set_ylim(len(frame) - 0.5, -0.5)
+        ax.set_xlabel("seconds of training, mean over seeds")
+        ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=6)
+
+    return _figure(draw, height=1.1 + 0.4 * len(frame))
+
+
+def latency_figure(frame: pd.DataFrame) -> Figure:
+    """Test AUC over milliseconds for a single sample (logarithmic), a point per system.
+
+    `frame` is that of `latency_table`. A line joins a backbone and itself with ROK.
+    """
+    held = frame.set_index("System")
+
+    def draw(ax: Axes) -> None:
+        for system, colour, marker in _looks(list(held.index)):
+            x, y = held.at[system, "p50 ms"], held.at[system, "AUC"]
+            ax.scatter(x, y, s=20, color=colour, marker=marker, label=system, zorder=2)
+            if system + ROK in held.index:
+                with_it = held.loc[system + ROK]
+                ax.plot([x, with_it["p50 ms"]], [y, with_it["AUC"]], color="#999999", zorder=1)
+        ax.set_xscale("log")
+        ax.set_xlabel("milliseconds for one sample, search included")
+        ax.set_ylabel("test AUC")
+        ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=6)
+
+    return _figure(draw, height=3.0)
+
+
 def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
     """A validation metric over training, one line per system, mean of its seeds.
 

@@ -1,7 +1,9 @@
 """What a run reads: samples, and neighbours where somebody reads them."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +64,13 @@ class Inputs:
     def table(self) -> Tensor | None:
         """The encoder's id table [V, d], if a dense engine finds the neighbours."""
         return None if self.encoder is None else read_weights(self.encoder)["embedding.weight"]
+
+    def searcher(self) -> Callable[[NDArray[np.int32]], Any] | None:
+        """Finds the neighbours of samples x [B, F] as a server would; None where nobody does."""
+        if "neighbours" not in self.spec.needs:
+            return None
+        retriever, k = self._retriever, self.spec.retrieval.k
+        return lambda x: retriever.ask(x, k)
 
     @cached_property
     def _retriever(self) -> BM25Retriever | DenseRetriever:

@@ -14,7 +14,7 @@ from rokkit.data.sources import REGISTRY as SOURCES
 from rokkit.experiments.board import Board
 from rokkit.experiments.failure import RunError, RunFailure, describe
 from rokkit.experiments.report import Report, is_done, read_report
-from rokkit.experiments.spec import KEY_LENGTH, DataSpec, RunSpec
+from rokkit.experiments.spec import DataSpec, RunSpec
 from rokkit.experiments.status import RunEvent, read_progress
 from rokkit.experiments.worker import InProcess, Job, Outcome, local_pool, work
 from rokkit.models import model_entry
@@ -137,7 +137,7 @@ class Runs:
             fewer = f"fewer than the {pool_size} rows of the pool, which are searched for too"
             require(spec.retrieval.k < pool_size, "retrieval.k", spec.retrieval.k, fewer)
         key = spec.key(fingerprint)
-        folder = self.root / spec.data.name / f"{spec.label}-{key[:KEY_LENGTH]}"
+        folder = spec.folder(self.root, fingerprint)
         plan.setdefault(
             key,
             Planned(

@@ -19,6 +19,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rokkit.config import build, check_type, require
@@ -274,6 +275,11 @@ class RunSpec:
             return self.model.needs | self.aid.teacher.needs
         return self.model.needs
 
+    @property
+    def needs_extra(self) -> bool:
+        """Whether the model's head is given further numbers of each sample."""
+        return self.aid is not None and self.aid.kind in ("r", "stats")
+
     def parents(self) -> tuple["RunSpec", ...]:
         """The runs whose weights this one needs; the encoder of its neighbours is the last."""
         encoder = () if self.encoder is None else (self.encoder,)
@@ -349,6 +355,10 @@ class RunSpec:
     def key(self, fingerprint: str) -> str:
         """sha256, hex, over the canonical JSON of `resolved`."""
         return hash_of(self.resolved(fingerprint))
+
+    def folder(self, root: Path, fingerprint: str) -> Path:
+        """Where the run lies below `root`."""
+        return root / self.data.name / f"{self.label}-{self.key(fingerprint)[:KEY_LENGTH]}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""

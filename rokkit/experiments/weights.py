@@ -8,18 +8,36 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from rokkit.data import Samples
-from rokkit.errors import ArtefactError
+from rokkit.errors import ArtefactError, ConfigError
 from rokkit.experiments.report import WEIGHTS, remedy
-from rokkit.experiments.spec import KnowledgeSpec, ModelSpec
+from rokkit.experiments.spec import KnowledgeSpec, ModelSpec, RunSpec
 from rokkit.files import aside
-from rokkit.knowledge import KnowledgeBase
-from rokkit.models import CTRModel, create_model, parameter_counts
+from rokkit.knowledge import KnowledgeBase, KnowledgeModel, with_knowledge
+from rokkit.models import CTRModel, create_model, is_estimator, parameter_counts
 from rokkit.paths import shown
 
 
 def load_model(folder: Path, spec: ModelSpec, samples: Samples) -> CTRModel:
     """The model that the finished run in `folder` trained, in eval mode, on the CPU."""
     model = create_model(spec.name, samples.schema, **dict(spec.config))
+    _load_weights(model, folder)
+    return model.eval()
+
+
+def load_run(folder: Path, spec: RunSpec, samples: Samples) -> CTRModel | KnowledgeModel:
+    """The model of the finished run in `folder`, with its knowledge base if it has one.
+
+    In eval mode, on the CPU. Raises ConfigError for a run that holds no such model: a construction,
+    an estimator, or one whose head is given further numbers.
+    """
+    if spec.model is None or is_estimator(spec.model.name) or spec.needs_extra:
+        raise ConfigError(f"{spec.label} holds no network that reads samples alone.")
+    if spec.knowledge is None:
+        return load_model(folder, spec.model, samples)
+    width = len(read_weights(folder)["base.r_mean"])
+    base = KnowledgeBase(samples.schema, spec.knowledge.base, width)
+    config = dict(spec.model.config)
+    model = with_knowledge(spec.model.name, samples.schema, base, spec.knowledge.use, **config)
     _load_weights(model, folder)
     return model.eval()
 

@@ -96,6 +96,12 @@ class DenseRetriever:
         """The same of a table of `pool_neighbours`, whose part is "pool"."""
         return self._meta(self._folder("pool", self._pool_rows(rows, k), k))
 
+    def ask(self, q: NDArray[np.int32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(ids, scores) of queries [B, F] that come one by one; nothing is kept."""
+        if self.approximate is None:
+            return self._index.search(q, k)
+        return self._index.search_among(q, k, self._candidates)
+
     @cached_property
     def _index(self) -> DenseIndex:
         return DenseIndex.build(self.samples.pool.x, self._table, self.columns)

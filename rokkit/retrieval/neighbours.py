@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,14 @@ class BM25Retriever:
     def pool_meta(self, rows: NDArray[np.int64], k: int) -> dict[str, Any]:
         """As `pool_neighbour_meta`."""
         return pool_neighbour_meta(self.samples, rows, k, self.fields)
+
+    def ask(self, q: NDArray[np.int32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(ids, scores) of queries [B, F] that come one by one; nothing is kept."""
+        return self._index.search(q, k)
+
+    @cached_property
+    def _index(self) -> BM25Index:
+        return open_index(self.samples, self.fields)
 
 
 def open_index(samples: Samples, fields: tuple[str, ...] | None = None) -> BM25Index:
