@@ -26,9 +26,11 @@ from rokkit.experiments.data_table import (
     parts_table,
     profile_table,
 )
+from rokkit.experiments.evidence import Evidence
 from rokkit.experiments.failure import RunError, RunFailure
 from rokkit.experiments.figures import (
     SavedFigure,
+    claims_figure,
     compatibility_figure,
     construction_figure,
     curves_figure,
@@ -44,6 +46,7 @@ from rokkit.experiments.figures import (
     variants_figure,
 )
 from rokkit.experiments.grouping import by_system, on_test
+from rokkit.experiments.ledger import CLAIMS, claims_table, verdicts
 from rokkit.experiments.orderings import orderings_table
 from rokkit.experiments.overall import (
     costs_table,
@@ -72,7 +75,9 @@ from rokkit.experiments.variants import (
 )
 
 __all__ = [
+    "CLAIMS",
     "DataSpec",
+    "Evidence",
     "KnowledgeSpec",
     "ModelSpec",
     "Paired",
@@ -97,6 +102,8 @@ __all__ = [
     "best_on_validation",
     "by_system",
     "card_table",
+    "claims_figure",
+    "claims_table",
     "comparison",
     "comparisons",
     "comparisons_table",
@@ -149,6 +156,7 @@ __all__ = [
     "variants_frame",
     "variants_reading",
     "variants_table",
+    "verdicts",
     "with_and_without",
     "with_references",
 ]

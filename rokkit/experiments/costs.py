@@ -77,7 +77,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
             "Seconds of wall time on the machine that ran it. Phase 1 (search, teacher, "
             "construction) is done once for all backbones.",
             f"The paper, minutes of DIEN (phase 1 + phase 2 = total against without ROK): "
-            f"{printed}. Its phase 1 names the search and no training of a teacher.",
+            f"{printed}. Its phases are made of the same stages.",
         ),
     )
 

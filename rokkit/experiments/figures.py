@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from rokkit.experiments.systems import ROK
 from rokkit.files import aside, write_text
@@ -243,11 +243,45 @@ def latency_figure(frame: pd.DataFrame) -> Figure:
                 with_it = held.loc[system + ROK]
                 ax.plot([x, with_it["p50 ms"]], [y, with_it["AUC"]], color="#999999", zorder=1)
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("milliseconds for one sample, search included")
         ax.set_ylabel("test AUC")
         ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=6)
 
     return _figure(draw, height=3.0)
+
+
+def claims_figure(frame: pd.DataFrame) -> Figure:
+    """The claims by verdict: a coloured mark per claim.
+
+    `frame` is that of `claims_table`.
+    """
+    words = ("holds", "not decided", "does not hold", "not run")
+    looks = dict(
+        zip(
+            words,
+            ((COLOURS[2], "o"), (COLOURS[3], "D"), (COLOURS[1], "X"), ("#999999", ".")),
+            strict=True,
+        )
+    )
+
+    def draw(ax: Axes) -> None:
+        for i, verdict in enumerate(frame["Verdict"]):
+            colour, marker = looks[verdict]
+            ax.scatter(words.index(verdict), i, s=28, color=colour, marker=marker)
+        ax.set_xticks(range(len(words)), words, fontsize=6)
+        ax.set_xlim(-0.5, len(words) - 0.5)
+        ax.xaxis.tick_top()
+        ax.set_yticks(range(len(frame)), frame["Claim"], fontsize=5.5)
+        ax.set_ylim(len(frame) - 0.5, -0.5)
+
+    with style.context(["default", STYLE]):
+        fig = Figure(figsize=(2 * WIDTH, 0.6 + 0.2 * len(frame)))
+        FigureCanvasAgg(fig)
+        draw(fig.add_subplot())
+    return fig
 
 
 def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:

@@ -21,7 +21,7 @@ from rokkit.experiments.report import Report
 from rokkit.experiments.spec import hash_of
 from rokkit.experiments.tables import Table
 from rokkit.experiments.weights import load_base, load_model
-from rokkit.files import load_array, save_array
+from rokkit.files import load_array, read_json, save_array, write_json
 from rokkit.training.ctr import EVALUATION_ROWS
 
 NEAREST = 10  # neighbours that purity and mixing look at
@@ -113,6 +113,19 @@ def spaces_table(found: Spaces) -> Table:
             "the other part, train or test, over what it would be at random.",
         ),
     )
+
+
+def kept_measures(
+    construction: Report, parents: Sequence[Report], points: int
+) -> dict[str, dict[str, float]]:
+    """`measures` of r and of z, by name; kept, so that they are taken once."""
+    covers = [construction.key, points, NEAREST, SILHOUETTES]
+    place = construction.folder.parent / f"spaces-{hash_of(covers)[:12]}" / "measures.json"
+    if not place.exists():
+        found = spaces(construction, parents, points)
+        write_json(place, {name: measures(v, found) for name, v in found.vectors.items()})
+    kept: dict[str, dict[str, float]] = read_json(place)
+    return kept
 
 
 def spaces_reading(table: Table) -> Reading:

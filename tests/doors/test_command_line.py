@@ -47,7 +47,7 @@ COMMANDS = all_commands(parser())
 def test_the_commands_are_those_of_the_readme() -> None:
     names = {" ".join(words) for words in COMMANDS}
     data = {f"data {name}" for name in ("list", "fetch", "build", "describe", "twin")}
-    assert names == {"", "data", "run", "tune", "models", "table", "doctor"} | data
+    assert names == {"", "data", "run", "tune", "models", "table", "claims", "doctor"} | data
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -1,0 +1,287 @@
+"""The claims ledger: a verdict is what the runs say, and turns round when they do."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_study import SETTINGS, made_predictions, made_report, settle
+
+from rokkit.cli import main
+from rokkit.data import load
+from rokkit.errors import ArtefactError, ConfigError
+from rokkit.evaluation import compare
+from rokkit.experiments import CLAIMS, Evidence, Report, RunSpec, Settings, claims_table, verdicts
+from rokkit.experiments import ledger as ledger_module
+from rokkit.experiments.evidence import (
+    Finding,
+    NotRunError,
+    Side,
+    Verdict,
+    above,
+    plainly,
+    ratio_below,
+)
+from rokkit.experiments.ledger import gathered
+
+EVERY = ("LR", "MLP", "DEEPFM", "DIN", "DIEN", "SIM", "UBR", "RIM", "DERT")
+STUDY = replace(
+    SETTINGS,
+    systems=(*EVERY, "DIN+ROK", "DIN+ROK-DERT"),
+    backbones=("DEEPFM", "DIN"),
+    backbone="DIN",
+    alphas=(0.0, 0.5, 1.0),
+    seeds=tuple(range(6)),
+)
+# A world in which the paper is right: how much of the labels each system knows. Systems with
+# knowledge are told by name and settings below.
+RIGHT = {
+    "lr": 0.2,
+    "mlp": 0.4,
+    "deepfm": 0.6,
+    "din": 0.8,
+    "dien": 0.8,
+    "sim": 1.2,
+    "ubr": 1.2,
+    "rim": 1.6,
+    "dert": 1.8,
+}
+Strength = Callable[[RunSpec], float]
+
+
+def right(spec: RunSpec) -> float:
+    """How much of the labels the run knows, as the paper would have it."""
+    assert spec.model is not None
+    own = RIGHT[spec.model.name]
+    if spec.aid is not None:  # RIM(LR), RIM(MLP)
+        return 0.6 * (own + 0.3)
+    if spec.knowledge is None:
+        return 0.6 * own
+    gain = 1.6 if spec.knowledge.teacher.name == "rim" else 2.6
+    gain -= 0.6 * (spec.knowledge.use.update != "fix")
+    gain -= 0.6 * (spec.knowledge.construct.positive == "random")
+    gain -= 0.6 * (spec.knowledge.construct.alpha in (0.0, 1.0))
+    return 0.6 * (own + gain)
+
+
+def wrong(spec: RunSpec) -> float:
+    """The same turned round."""
+    return 2.2 - right(spec)
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    settle(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def evidence(
+    place: Path,
+    strength: Strength,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    helped: bool = True,
+    settings: Settings = STUDY,
+) -> Evidence:
+    """Evidence from runs that never were. `helped`: what is no prediction is as the paper says."""
+
+    def made(spec: RunSpec) -> Report:
+        known = 0.0 if spec.model is None else strength(spec)
+        folder = place / spec.key("")
+        # The same noise for all systems of a seed, so that even a small difference is clear.
+        report = made_report(folder, "MLP", spec.seed, made_predictions(known, spec.seed))
+        train = {True: 5.0, False: 20.0}[(spec.knowledge is not None) == helped]
+        other = {"retrieval": 1.0, "teacher": 1.0, "construct": 1.0} if spec.knowledge else {}
+        slow = {} if helped else dict.fromkeys(other, 100.0)
+        timings = {"train": train + spec.seed / 100} | other | slow
+        return replace(report, spec=spec, key=spec.key(""), timings=timings)
+
+    def latency(reports: Sequence[Report], **_: Any) -> pd.DataFrame:
+        rows = []
+        for report in reports:
+            system = report.spec.system.upper()
+            ms = 1.0
+            if helped:
+                ms = 100.0 if system == "RIM" else 1.05 if "+" in system else 1.0
+            elif "+" in system:
+                ms = 2.0
+            rows.append({"system": system, "batch": 1, "stage": "total", "p50": ms})
+        return pd.DataFrame(rows)
+
+    def spaces(construction: Report, *_: Any) -> dict[str, dict[str, float]]:
+        by_seed = construction.spec.seed / 1000
+        z = {"Silhouette": 0.3 if helped else 0.05, "Mixing": 0.99 if helped else 0.2}
+        z = {name: value + by_seed for name, value in z.items()}
+        return {"r": {"Silhouette": 0.1, "Mixing": 1.0}, "z": z}
+
+    monkeypatch.setattr(ledger_module, "measured_latency", latency)
+    monkeypatch.setattr(ledger_module, "kept_measures", spaces)
+    return Evidence(settings, lambda specs: [made(one) for one in specs])
+
+
+def test_every_claim_holds_where_the_paper_is_right(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = verdicts(evidence(place, right, monkeypatch))
+    assert {claim.name: verdict.word for claim, verdict in found.items()} == {
+        claim.name: "holds" for claim in CLAIMS
+    }
+
+
+def test_no_claim_holds_where_the_runs_are_turned_round(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof that no verdict is typed in: other runs, other verdicts."""
+    found = verdicts(evidence(place, wrong, monkeypatch, helped=False))
+    words = {claim.name: verdict.word for claim, verdict in found.items()}
+    # Turned round, the teacher that was better is worse, so there is no better one to test.
+    assert words.pop("better-teacher") == "not run"
+    assert set(words.values()) == {"does not hold"}
+
+
+def test_equal_systems_decide_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = verdicts(evidence(place, lambda spec: 1.0, monkeypatch))
+    by_name = {claim.name: verdict.word for claim, verdict in found.items()}
+    for name in ("boosts-backbone", "any-backbone-auc", "z-over-r", "both-losses"):
+        assert by_name[name] == "not decided"
+
+
+def test_one_backbone_that_loses_is_enough_against_every_backbone(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strength(spec: RunSpec) -> float:
+        assert spec.model is not None
+        loses = spec.model.name == "deepfm" and spec.knowledge is not None
+        return 0.1 if loses else right(spec)
+
+    (claim,) = [one for one in CLAIMS if one.name == "any-backbone-auc"]
+    verdict = claim.verdict(evidence(place, strength, monkeypatch))
+    assert verdict.word == "does not hold"
+    assert verdict.weakest is not None
+    assert verdict.weakest.what == "DEEPFM+ROK - DEEPFM"
+    assert {one.word for one in verdict.findings} == {"holds", "does not hold"}
+
+
+def test_what_the_study_lacks_is_not_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = replace(STUDY, systems=("DIN", "RIM"), alphas=(0.5,))
+    found = verdicts(evidence(place, right, monkeypatch, settings=settings))
+    by_name = {claim.name: verdict for claim, verdict in found.items()}
+    assert by_name["samples-over-items"].word == "not run"
+    assert by_name["samples-over-items"].missing == "the study has none of SIM, UBR"
+    assert by_name["both-losses"].word == "not run"
+    assert by_name["surpasses-teacher"].word == "holds"
+    row = claims_table(found, "small").frame.set_index("Claim").iloc[2]
+    assert row["Decided by"] == "the study has none of SIM, UBR"
+    assert np.isnan(row["Effect"])
+
+
+def test_a_finding_is_what_compare_says_with_the_sign_of_the_claim(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kills: log-loss with the sign of AUC, low and high not exchanged with it."""
+    held = evidence(place, right, monkeypatch)
+    y = np.asarray(load("small").test.y)
+    p, q = ([made_predictions(0.6 * s, seed) for seed in STUDY.seeds] for s in (1.6, 0.2))
+    for metric, sign in (("auc", 1), ("log_loss", -1)):
+        found = held.better("RIM", Side.of("LR", "plain"), metric)
+        expected = compare(p, q, y, metric)
+        assert found.what == "RIM - plain"
+        assert found.word == "holds"
+        assert found.effect == sign * expected.difference > 0
+        assert (found.low, found.high) == tuple(sorted((sign * expected.low, sign * expected.high)))
+        assert found.p_value == expected.p_value
+        assert found.seeds == 6
+
+
+def test_sides_change_the_study(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = evidence(place, right, monkeypatch)
+    reports = held.reports(Side.of("DIN+ROK", update="g"))
+    assert {r.spec.knowledge.use.update for r in reports if r.spec.knowledge} == {"g"}
+    assert [r.spec.seed for r in reports] == list(STUDY.seeds)
+    with pytest.raises(ConfigError, match=r"Did you mean 'DIN\+"):
+        held.reports("DINN+ROK")
+
+
+def test_tests_over_seeds_by_hand() -> None:
+    """Against scipy's one-sample t-test; one seed decides nothing."""
+    from scipy import stats
+
+    values = [0.2, 0.25, 0.3, 0.22]
+    found = above("x", values, 0.1, "u")
+    expected = stats.ttest_1samp(values, 0.1)
+    low, high = expected.confidence_interval(0.95)
+    assert found.effect == pytest.approx(np.mean(values) - 0.1)
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx((low - 0.1, high - 0.1))
+    assert found.word == "holds"
+    assert above("x", values, 0.5, "u").word == "does not hold"
+    assert above("x", values, 0.24, "u").word == "not decided"
+    assert above("x", values[:1], 0.1, "u").word == "not decided"
+    faster = ratio_below("x", [0.5, 0.52, 0.48, 0.5], 1.0, "u")
+    assert faster.word == "holds"
+    assert faster.effect == pytest.approx(1.0, abs=0.01)  # half the time: twice below
+    assert ratio_below("x", [2.0, 2.1, 1.9], 1.25, "u").word == "does not hold"
+    assert plainly("x", 0.1, "u").word == "holds"
+    assert plainly("x", -0.1, "u").word == "does not hold"
+
+
+def test_a_verdict_of_nothing_is_not_run() -> None:
+    assert Verdict(()).word == "not run"
+    assert Verdict(()).weakest is None
+    holds, undecided = (Finding("x", word, 0.1) for word in ("holds", "not decided"))
+    assert Verdict((holds, undecided)).word == "not decided"
+    assert Verdict((holds, replace(holds, effect=0.05))).weakest.effect == 0.05  # type: ignore[union-attr]
+
+
+def test_claims_are_told_apart() -> None:
+    assert len({claim.name for claim in CLAIMS}) == len({claim.says for claim in CLAIMS}) == 21
+    assert all(claim.where.startswith(("§", "Abstract")) for claim in CLAIMS)
+
+
+def test_the_command_reads_runs_and_trains_none(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["claims", "-p", "dataset=small", "-p", "systems=[MLP, RIM]", "-p", "backbone=MLP"]
+    assert main([*words, "-p", "seeds=[0]", "-p", "study=judged"]) == 0
+    shown = capsys.readouterr().out
+    assert "not run: mlp+rok-s0" in shown
+    assert "21 not run" in shown
+    assert not (place / "runs").exists() or not list((place / "runs").glob("*/*/DONE"))
+    assert main(["claims"]) == 0
+    text = (place / "results" / "claims.md").read_text(encoding="utf-8")
+    assert text.count("not run") == 21
+    assert "judged" in text
+
+
+def test_verdicts_of_studies_stand_side_by_side(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rokkit.experiments import save_table
+
+    with pytest.raises(ArtefactError, match="judge a study first"):
+        gathered(place / "results")
+    for study, strength, helped in (("a", right, True), ("b", wrong, False)):
+        found = verdicts(evidence(place / study, strength, monkeypatch, helped=helped))
+        save_table(claims_table(found, study), "claims", study)
+    lines = gathered(place / "results").splitlines()
+    assert [cell.strip() for cell in lines[0].strip("|").split("|")] == [
+        "The paper says",
+        "Where",
+        "a",
+        "b",
+    ]
+    first = next(line for line in lines if "surpasses its teacher" in line)
+    assert "holds (+0." in first
+    assert "does not hold (-0." in first
+
+
+def test_missing_runs_are_named(place: Path) -> None:
+    from rokkit.experiments import Runs
+    from rokkit.experiments.evidence import only_read
+
+    held = Evidence(replace(STUDY, seeds=(0,)), only_read(Runs(place / "runs", device="cpu")))
+    with pytest.raises(NotRunError, match="not run: rim-s0"):
+        held.reports("RIM")
