@@ -28,7 +28,7 @@ Turn = Callable[[int], Mapping[str, float]]
 
 
 def phases_table(reports: Sequence[Report]) -> Table:
-    """Table 5: seconds of both phases for each backbone with and without ROK, means over seeds.
+    """Table 5: seconds of both phases for each backbone with and without ROK, medians over seeds.
 
     Phase 1 is the search, the teacher and the construction, once for all backbones; phase 2 the
     backbone that uses the base. The paper's minutes are in the notes, of other data on other
@@ -39,7 +39,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
     for name in [one for one in held if one + ROK in held]:
         rok = held[name + ROK]
         seconds = {
-            column: float(np.mean([r.timings[stage] for r in rok]))
+            column: float(np.median([r.timings[stage] for r in rok]))
             for column, stage in (
                 ("Search s", "retrieval"),
                 ("Teacher s", "teacher"),
@@ -48,7 +48,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
             )
         }
         phase_1 = sum(seconds[c] for c in ("Search s", "Teacher s", "Construction s"))
-        alone = float(np.mean([r.timings["train"] for r in held[name]]))
+        alone = float(np.median([r.timings["train"] for r in held[name]]))
         rows.append(
             {
                 "Backbone": name,
@@ -71,7 +71,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
     )
     return Table(
         frame=frame,
-        caption=f"Table 5 on {reports[0].spec.data.name}: seconds of training, mean over seeds.",
+        caption=f"Table 5 on {reports[0].spec.data.name}: seconds of training, median over seeds.",
         formats=dict.fromkeys(columns, "{:.1f}") | ratios,
         notes=(
             "Seconds of wall time on the machine that ran it. Phase 1 (search, teacher, "

@@ -222,7 +222,7 @@ def phases_figure(frame: pd.DataFrame) -> Figure:
         ax.barh(places + 0.17, alone, 0.3, color="#999999", label="without ROK")
         ax.set_yticks(places, frame["Backbone"])
         ax.set_ylim(len(frame) - 0.5, -0.5)
-        ax.set_xlabel("seconds of training, mean over seeds")
+        ax.set_xlabel("seconds of training, median over seeds")
         ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=6)
 
     return _figure(draw, height=1.1 + 0.4 * len(frame))
