@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from rokkit.errors import RokkitError
 from rokkit.evaluation import Comparison, compare
@@ -156,8 +156,8 @@ def above(what: str, values: Sequence[float], limit: float, unit: str) -> Findin
     if n < 2:
         return Finding(what, "not decided", mean, seeds=n, unit=unit)
     error = max(float(beyond.std(ddof=1)) / n**0.5, 1e-12)
-    p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    reach = float(stats.t.ppf(0.975, n - 1)) * error
+    p = float(2 * special.stdtr(n - 1, -abs(mean) / error))
+    reach = float(special.stdtrit(n - 1, 0.975)) * error
     word: Word = "not decided"
     if p < SIGNIFICANT:
         word = "holds" if mean > 0 else "does not hold"
