@@ -13,6 +13,7 @@ from rokkit.config import build
 from rokkit.data import sources
 from rokkit.data.assemble import assemble
 from rokkit.data.card import data_card
+from rokkit.data.causal import causal
 from rokkit.data.digests import sha256
 from rokkit.data.invariants import check
 from rokkit.data.raw_values import write_vocabularies
@@ -24,6 +25,10 @@ from rokkit.paths import data_root, shown
 
 # Raise it when the same raw files and options would give other samples or other files.
 FORMAT = 1
+
+# Options that came after FORMAT 1, each with the value at which samples are what they were without
+# it. A fingerprint leaves them out at that value, so that earlier samples keep theirs.
+LATER: dict[str, Any] = {"causal": False}
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +103,12 @@ def _build(wanted: Plan) -> None:
     log = wanted.source.read(wanted.options)
     with folder_aside(wanted.folder) as draft:
         logger.info("making samples of %s rows", f"{len(log.frame):,}")
-        made = assemble(wanted.name, log, wanted.options, draft)
+        kept_in_memory = wanted.options.causal  # the arrays that are written are others then
+        made = assemble(wanted.name, log, wanted.options, None if kept_in_memory else draft)
         logger.info("checking %s samples", f"{sum(map(len, made.parts.values())):,}")
         check(made)
+        if wanted.options.causal:
+            made = causal(made)
         card = data_card(
             wanted.name, log, made, options=wanted.resolved, source_files=wanted.source_files
         )
@@ -112,5 +120,8 @@ def _build(wanted: Plan) -> None:
 
 def _resolved(options: SourceOptions) -> dict[str, Any]:
     return {
-        f.name: getattr(options, f.name) for f in dataclasses.fields(options) if not is_location(f)
+        f.name: value
+        for f in dataclasses.fields(options)
+        if not is_location(f)
+        and not ((value := getattr(options, f.name)) == LATER.get(f.name) and f.name in LATER)
     }

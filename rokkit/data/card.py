@@ -20,6 +20,10 @@ NEGATIVES_NOTE = (
     "are measured on this balance, so a constant answer scores .5 and .693."
 )
 
+CAUSAL_NOTE = (
+    "Causal: the pool holds the rows of all parts, and train those of pool and train. A target may "
+    "see rows of the pool that are strictly earlier, and nothing else of it."
+)
 LEAK_NOTE = (
     "Negatives take over only some fields of an item, so they show combinations that never occur. "
     "That gives labels away: numbers made on these samples say nothing of a model's worth."
@@ -42,6 +46,9 @@ def data_card(
         notes.append(PER_USER_NOTE)
     if made.kind == "events":
         notes.append(NEGATIVES_NOTE)
+    causal = bool(options.get("causal", False))
+    if causal:
+        notes.append(CAUSAL_NOTE)
     if made.replaced != schema.item_columns:
         notes.append(LEAK_NOTE)
     return {
@@ -64,6 +71,7 @@ def data_card(
         "history": _history(made.history),
         "time_unit": log.time_unit,
         "notes": notes,
+        **({"causal": True} if causal else {}),
     }
 
 

@@ -87,6 +87,11 @@ class Samples:
         found: Part = getattr(self, name)
         return found
 
+    @property
+    def causal(self) -> bool:
+        """Whether the pool holds all rows, of which a target may see those before it alone."""
+        return bool(self.card.get("causal", False))
+
     def user_index(self, x: NDArray[np.int32]) -> NDArray[np.int64]:
         """[N]: 0-based users of the rows `x` [N, F], as `History` counts them."""
         schema = self.schema

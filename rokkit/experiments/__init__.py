@@ -73,6 +73,7 @@ from rokkit.experiments.variants import (
     variants_reading,
     variants_table,
 )
+from rokkit.experiments.warmth import calibration_table, warmth_table
 
 __all__ = [
     "CLAIMS",
@@ -101,6 +102,7 @@ __all__ = [
     "batched_table",
     "best_on_validation",
     "by_system",
+    "calibration_table",
     "card_table",
     "claims_figure",
     "claims_table",
@@ -157,6 +159,7 @@ __all__ = [
     "variants_reading",
     "variants_table",
     "verdicts",
+    "warmth_table",
     "with_and_without",
     "with_references",
 ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rokkit.data.pool_statistics import pool_statistics
+from rokkit.errors import ConfigError
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.spec import RunSpec
 from rokkit.experiments.weights import load_model
@@ -22,6 +23,11 @@ class Aid:
     def __init__(self, spec: RunSpec, inputs: Inputs, parents: Sequence[Path]) -> None:
         """`parents` are the folders of the run's finished parents; the first is the teacher."""
         self.spec, self.inputs = spec.aid, inputs
+        if inputs.samples.causal and self.kind in ("pool", "stats"):
+            raise ConfigError(
+                f"aid.kind is {self.kind!r} and the samples are causal: their pool holds the "
+                "targets. Expected another aid, or none."
+            )
         if self.spec is not None and self.spec.teacher is not None:
             held = load_model(parents[0], self.spec.teacher, inputs.samples)
             self.teacher = held.to(inputs.device)

@@ -101,7 +101,14 @@ class Settings:
     manner: Literal["instance", "feature", "both"] = _setting("both", "where knowledge enters")
     update: Literal["fix", "g", "fg"] = _setting("fix", "what of the base is trained further")
 
-    # Controls
+    # Controls and extensions
+    teachers: tuple[str, ...] = _setting(
+        ("PET", "DERT"), "teachers that 19_beyond compares with the study's own"
+    )
+    imitated: int = _setting(100_000, "rows of the pool that 19_beyond imitates too")
+    long_seeds: tuple[int, ...] = _setting(
+        (0,), "seeds of what learns from the whole pool (18_protocol, 19_beyond)"
+    )
     protocols: tuple[str, ...] = _setting(
         (), "options of the data set, each compared with the study's own (18_protocol)"
     )
@@ -198,6 +205,7 @@ def _by_model(pairs: tuple[str, ...], where: str) -> dict[str, dict[str, Any]]:
 
 
 _AT_LEAST_ONE = (
+    "imitated",
     "points",
     "k",
     "history_length",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rokkit.config import require
 from rokkit.data.samples import Samples
+from rokkit.errors import ConfigError
 from rokkit.files import read_json
 from rokkit.retrieval.approximate import Approximation, VectorCells, VectorGraph, approximation
 from rokkit.retrieval.bm25 import Progress, check_k
@@ -52,6 +53,11 @@ class DenseRetriever:
 
         Raises ConfigError for a field that does not exist and for a table of other ids.
         """
+        if samples.causal:
+            raise ConfigError(
+                "the samples are causal, and a dense engine cannot leave later rows out; take "
+                "engine 'bm25', or samples that are not causal."
+            )
         n_ids = samples.schema.n_ids
         self.columns = field_columns(samples, fields)
         require(len(table) == n_ids, "ids in the table", len(table), str(n_ids))

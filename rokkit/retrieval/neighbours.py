@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rokkit.data.causal import known_before
 from rokkit.data.samples import Samples
-from rokkit.errors import ArtefactError
+from rokkit.errors import ArtefactError, ConfigError
 from rokkit.files import made_once, read_json
 from rokkit.paths import shown
 from rokkit.retrieval.bm25 import FORMAT, BM25Index, Progress, check_k
@@ -151,6 +152,14 @@ class _Table:
         return x if self.rows is None else x[self.rows]
 
     @property
+    def before(self) -> NDArray[np.int64] | None:
+        """[B]: how much of the pool each query may see; None: all of it."""
+        if not self.samples.causal:
+            return None
+        time = np.asarray(self.samples.part(self.part).time)
+        return known_before(np.asarray(self.samples.pool.time), time)
+
+    @property
     def folder(self) -> Path:
         """Where it lies."""
         held: dict[str, Any] = {"part": self.part, "k": int(self.k), "columns": self.columns}
@@ -170,6 +179,11 @@ def _pool_table(
 ) -> _Table:
     pool = len(samples.pool)
     check_k(k, pool)
+    if samples.causal:
+        raise ConfigError(
+            "the samples are causal: all rows before test are train samples already; expected no "
+            "rows of the pool beside them."
+        )
     rows = check_pool_rows(rows, k, pool)
     return _Table(samples, "pool", k, field_columns(samples, fields), rows)
 
@@ -208,7 +222,7 @@ def _search(table: _Table, progress: Progress | None) -> Answer:
     index, q = _index(samples, table.columns), table.queries
     begun = time.perf_counter()
     one_more = table.k + (rows is not None)  # the row itself, mostly
-    ids, scores, touched = index.search_with_effort(q, one_more, progress=progress)
+    ids, scores, touched = index.search_with_effort(q, one_more, table.before, progress=progress)
     if rows is not None:
         ids, scores = without_itself(ids, scores, rows)
     meta = {

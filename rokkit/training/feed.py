@@ -74,6 +74,11 @@ class Feed:
                 f"feed of {part!r}: the model reads neighbours and none are given; pass "
                 "neighbours=rokkit.retrieval.neighbours(samples, part, k)."
             )
+        if samples.causal and needs & {"history", "history_negatives"}:
+            raise ConfigError(
+                f"feed of {part!r}: the samples are causal and the model reads histories, which "
+                "hold the targets themselves; take a model that reads none."
+            )
         if "extra" in needs and extra is None:
             raise ConfigError(
                 f"feed of {part!r}: the model reads extra numbers and none are given; pass extra=."

@@ -86,7 +86,7 @@ def test_smoke_holds_what_the_notebooks_hold(path: Path) -> None:
 def test_every_parameter_of_smoke_is_declared_by_a_notebook() -> None:
     """And those of a run by each notebook that trains: 10_overall has them all."""
     names = {path.stem: {one.name for one in declared(path)} for path in NOTEBOOKS}
-    drawn = {"backbones", "alphas", "points", "protocols"}
+    drawn = {"backbones", "alphas", "points", "protocols", "teachers", "imitated", "long_seeds"}
     assert set(read_params(SMOKE)) <= set.union(*names.values())
     assert set(read_params(SMOKE)) - drawn <= names["10_overall"]
 

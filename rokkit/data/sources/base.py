@@ -26,6 +26,7 @@ class SourceOptions:
     test_rows: int = 0
     target_rate: float = 1.0  # probability to keep a line of train, val or test; the pool stays
     seed: int = 0  # of users, negatives and sub-samples
+    causal: bool = False  # every row before test is learnt from, and finds earlier rows alone
 
     def __post_init__(self) -> None:
         for name in ("users", "train_rows", "val_rows", "test_rows", "seed"):
