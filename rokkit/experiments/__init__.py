@@ -40,6 +40,7 @@ from rokkit.experiments.figures import (
     long_tail_figure,
     metric_figure,
     phases_figure,
+    retrieved_figure,
     save_figure,
     spaces_figure,
     sweep_figure,
@@ -55,9 +56,10 @@ from rokkit.experiments.overall import (
     overall_table,
 )
 from rokkit.experiments.protocols import protocols_table
-from rokkit.experiments.reading import Reading, reading
+from rokkit.experiments.reading import Reading, imitation, reading
 from rokkit.experiments.references import reference_aucs, with_references
 from rokkit.experiments.report import Report
+from rokkit.experiments.retrieved import imitation_table, retrieved_frame, retrieved_table
 from rokkit.experiments.runs import Planned, Runs
 from rokkit.experiments.settings import Settings
 from rokkit.experiments.spaces import layouts, spaces, spaces_reading, spaces_table
@@ -121,6 +123,8 @@ __all__ = [
     "events_frame",
     "history_figure",
     "history_frame",
+    "imitation",
+    "imitation_table",
     "latency_figure",
     "latency_reading",
     "latency_table",
@@ -143,6 +147,9 @@ __all__ = [
     "read_table",
     "reading",
     "reference_aucs",
+    "retrieved_figure",
+    "retrieved_frame",
+    "retrieved_table",
     "run_specs",
     "save_figure",
     "save_table",

@@ -284,6 +284,22 @@ def claims_figure(frame: pd.DataFrame) -> Figure:
     return fig
 
 
+def retrieved_figure(frame: pd.DataFrame) -> Figure:
+    """How far neighbours agree with their sample, by rank. `frame` is `retrieved_frame`'s."""
+
+    def draw(ax: Axes) -> None:
+        for name, colour, marker in _looks(("agrees", "same user", "same item", "found")):
+            ax.plot(frame["rank"], frame[name], color=colour, marker=marker, label=name)
+        ax.axhline(0.5, color="#000000", linewidth=0.5)
+        ax.set_ylim(-0.02, 1.02)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("rank of the neighbour")
+        ax.set_ylabel("share of test samples")
+        ax.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
+
+    return _figure(draw)
+
+
 def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
     """A validation metric over training, one line per system, mean of its seeds.
 

@@ -65,6 +65,10 @@ class Inputs:
         """The encoder's id table [V, d], if a dense engine finds the neighbours."""
         return None if self.encoder is None else read_weights(self.encoder)["embedding.weight"]
 
+    def retrieved(self, part: str) -> Neighbours:
+        """The stored neighbours of every sample of `part`."""
+        return self._neighbours(part)
+
     def searcher(self) -> Callable[[NDArray[np.int32]], Any] | None:
         """Finds the neighbours of samples x [B, F] as a server would; None where nobody does."""
         if "neighbours" not in self.spec.needs:
