@@ -7,8 +7,9 @@ import pytest
 
 from rokkit.config import build
 from rokkit.data.sources import REGISTRY
-from rokkit.experiments import Settings, run_specs
+from rokkit.experiments import Runs, Settings, run_specs
 from rokkit.experiments.settings import read_params
+from rokkit.experiments.tuning import Grid
 from rokkit.parameters import declared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,3 +101,48 @@ def test_no_value_of_the_smoke_size_is_left_standing_in_a_study(path: Path) -> N
             default = defaults[one.name]
             default = list(default) if isinstance(default, tuple) else default
             assert one.name in given or one.value == default, f"{path.name} lacks {one.name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "params" / "grids").glob("*.yaml")), ids=str)
+def test_a_grid_names_what_is_known(path: Path) -> None:
+    grid = Grid.from_yaml(path)
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert grid.budget >= 2
+
+
+def test_full_sizes_carry_the_published_settings() -> None:
+    """RIM's public configs, which the paper takes over (§5.1.3, §6.1)."""
+    for name, backbone in (("tmall", "DIEN"), ("taobao", "DIEN"), ("alipay", "DIN")):
+        settings = Settings.from_yaml(ROOT / "params" / f"{name}.yaml")
+        assert settings.backbone == backbone
+        assert (settings.k, settings.embed_dim, settings.hidden) == (10, 16, (200, 80))
+        assert (settings.epochs, settings.evaluations_per_epoch, settings.patience) == (5, 2, 3)
+        assert settings.weight_decay == 1e-4
+        grid = Grid.from_yaml(ROOT / "params" / "grids" / "rim.yaml")
+        assert settings.learning_rate in grid.shared["learning_rate"]
+        assert settings.batch_size in grid.shared["batch_size"]
+        points = len(grid.shared["learning_rate"]) * len(grid.shared["batch_size"])
+        assert grid.budget == points
+
+
+def test_a_full_size_runs_on_a_twin_of_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same settings on a small made log in the raw format: nothing but the size differs."""
+    monkeypatch.setenv("ROKKIT_DATA", str(tmp_path / "data"))
+    for name in ("tmall", "taobao", "alipay"):
+        settings = Settings.from_yaml(ROOT / "params" / f"{name}.yaml")
+        small = dataclasses.replace(
+            settings,
+            dataset="twin",
+            data_options=(*settings.data_options, f"format={name}", "rows=4000", "target_rate=1.0"),
+            systems=("DIN", "RIM", "DIN+ROK"),
+            seeds=(0,),
+            epochs=1,
+            construct_epochs=1,
+            base_hidden=(16,),
+            history_length=5,
+        )
+        specs = [run.spec for run in run_specs(small)]
+        reports = Runs(tmp_path / "runs", device="cpu")(specs)
+        assert all(0 <= r.metrics["test"]["auc"] <= 1 for r in reports)
