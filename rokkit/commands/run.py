@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Check, execute, tell; 1 if a notebook failed."""
     from rokkit.commands.screen import Screen
     from rokkit.config import require
+    from rokkit.html_report import write_report
     from rokkit.machine import cores
     from rokkit.paths import executed_root
     from rokkit.runner import execute, find, tasks
@@ -46,10 +47,11 @@ def run(options: argparse.Namespace) -> int:
     batch = tasks(notebooks, given, folder, jobs)
     with Screen(batch) as screen:
         outcomes = execute(batch, jobs=jobs, watch=screen.show)
+    report = write_report(folder)
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     for outcome in failed:
         print("\n" + _complaint(outcome, options))
-    print("\n" + _summary(len(outcomes), len(failed), studies, folder, began, start))
+    print("\n" + _summary(len(outcomes), len(failed), studies, report, began, start))
     return 1 if failed else 0
 
 
@@ -101,7 +103,7 @@ def _complaint(outcome: Any, options: argparse.Namespace) -> str:
 
 
 def _summary(
-    number: int, failed: int, studies: Sequence[Any], folder: Path, began: float, start: float
+    number: int, failed: int, studies: Sequence[Any], report: Path, began: float, start: float
 ) -> str:
     """What was written where, and how long it took."""
     from rokkit.paths import figures_root, results_root, runs_root, shown
@@ -113,7 +115,8 @@ def _summary(
             written = [p for p in place.glob("*.*") if p.stat().st_mtime >= began - 1]
             if written:
                 rows.append((what, shown(place), f"{len(written)} files written"))
-    rows.append(("notebooks", shown(folder), f"{number} executed copies"))
+    rows.append(("notebooks", shown(report.parent.parent), f"{number} executed copies"))
+    rows.append(("report", shown(report), "all executed copies as pages"))
     for name in dict.fromkeys(one.dataset for one in studies):
         held = list((runs_root() / name).glob("*/DONE"))
         new = sum(p.stat().st_mtime >= began - 1 for p in held)
