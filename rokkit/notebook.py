@@ -32,6 +32,7 @@ from rokkit.experiments import (
     save_figure,
     save_table,
 )
+from rokkit.experiments.executors import opened
 from rokkit.experiments.figures import STYLE
 from rokkit.overview import overview
 from rokkit.parameters import BEGUN, check_names, names_of, present
@@ -105,13 +106,14 @@ class Session:
     def runs(self, specs: Sequence[RunSpec] | None = None) -> list[Report]:
         """A report per spec (None: those of the settings): read where done, executed where not."""
         asked = self.specs() if specs is None else list(specs)
-        runs = Runs(
-            jobs=self.settings.jobs,
-            device=self.settings.device,
-            progress=self._follow.event,
-            tell=print,
-        )
-        with self._follow:
+        with opened(self.settings.executor) as executor, self._follow:
+            runs = Runs(
+                executor=executor,
+                jobs=self.settings.jobs,
+                device=self.settings.device,
+                progress=self._follow.event,
+                tell=print,
+            )
             reports = runs(asked)
         read = sum(report.cached for report in reports)
         print(f"{len(reports)} runs: {read} read, {len(reports) - read} executed")

@@ -19,12 +19,16 @@ def add(commands: Any) -> None:
         examples=(
             "rokkit run --params params/movielens.yaml",
             "rokkit run 10_overall --params params/journey.yaml -p seeds=[0] --jobs 2",
+            "rokkit run --params params/movielens.yaml --executor dask://10.0.0.5:8786",
             "rokkit run            (every notebook as it stands: the smoke size)",
         ),
     )
     parser.add_argument("notebooks", nargs="*", help="names or paths (default: all notebooks)")
     add_parameters(parser)
     parser.add_argument("--jobs", type=int, help="processes at the same time (default: the cores)")
+    parser.add_argument(
+        "--executor", metavar="ADDRESS", help="a cluster that does the runs: dask://host:port"
+    )
     parser.add_argument("--out", type=Path, help="executed copies (default: executed/<study>)")
 
 
@@ -40,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     start, began = time.monotonic(), time.time()
     notebooks = find(options.notebooks)
     given = given_parameters(options)
+    if options.executor is not None:
+        given = {**given, "executor": options.executor}
     studies = check(notebooks, given, where=options.params or "-p")
     jobs = options.jobs if options.jobs is not None else given.get("jobs", cores())
     require(isinstance(jobs, int) and jobs >= 1, "jobs", jobs, "a number from 1")

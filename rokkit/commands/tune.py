@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from rokkit.config import build
     from rokkit.errors import ConfigError
     from rokkit.experiments import Runs, Settings, save_table
+    from rokkit.experiments.executors import opened
     from rokkit.experiments.tuning import Grid, tune, tuning_table
     from rokkit.files import write_text
     from rokkit.notebook import Follower
@@ -50,8 +51,13 @@ def run(options: argparse.Namespace) -> int:
         settings = dataclasses.replace(settings, jobs=options.jobs)
     grid = Grid.from_yaml(options.grid)
     follower = Follower()
-    runs = Runs(jobs=settings.jobs, device=settings.device, progress=follower.event)
-    with follower:
+    with opened(settings.executor) as executor, follower:
+        runs = Runs(
+            executor=executor,
+            jobs=settings.jobs,
+            device=settings.device,
+            progress=follower.event,
+        )
         tuned = tune(settings, grid, runs)
     table = tuning_table(tuned)
     path = save_table(table, "tuning", settings.study_name)

@@ -9,6 +9,7 @@ import yaml
 
 from rokkit.config import build, options, read_yaml, require
 from rokkit.errors import ConfigError
+from rokkit.experiments.executors import check_executor
 from rokkit.paths import shown
 
 
@@ -117,9 +118,11 @@ class Settings:
     # Where it runs
     device: Literal["auto", "cpu", "cuda", "mps"] = _setting("auto", "device of the models")
     jobs: int = _setting(1, "runs at the same time, each in its own process")
+    executor: str = _setting("", "a cluster that does the runs, dask://host:port; empty: this one")
 
     def __post_init__(self) -> None:
         options(self.data_options, where="data_options")
+        check_executor(self.executor)
         for one in self.protocols:
             options([one], where="protocols")
         self.options_of_models()

@@ -21,8 +21,9 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT: dict[str, Any] = tomllib.loads(PYPROJECT)["project"]
 CORE = [Requirement(text) for text in PROJECT["dependencies"]]
 TEST = [Requirement(text) for text in PROJECT["optional-dependencies"]["test"]]
-# Not in the lock: one engine of one system needs it, and says so where it is missing.
-DENSE = [Requirement(text) for text in PROJECT["optional-dependencies"]["dense"]]
+# What needs one of these says so where it is missing.
+EXTRAS = {name: held for name, held in PROJECT["optional-dependencies"].items() if name != "test"}
+OPTIONAL = [Requirement(text) for held in EXTRAS.values() for text in held]
 LOCK = {
     canonicalize_name(name): version
     for name, version in read_lock(ROOT / "requirements.lock").items()
@@ -61,7 +62,7 @@ def packages(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", IMPORTED)
 def test_what_is_imported_is_declared(name: str) -> None:
-    declared = {canonicalize_name(one.name) for one in CORE}
+    declared = {canonicalize_name(one.name) for one in CORE + OPTIONAL}
     assert packages(name) & declared
 
 
@@ -73,21 +74,21 @@ def test_what_is_declared_is_used(name: str) -> None:
 
 def test_every_dependency_has_a_reason_beside_it() -> None:
     lists = re.findall(
-        r"^(?:dependencies|test|dense) = \[\n(.*?)^\]", PYPROJECT, re.DOTALL | re.MULTILINE
+        r"^(?:dependencies|test|dense|dask) = \[\n(.*?)^\]", PYPROJECT, re.DOTALL | re.MULTILINE
     )
     lines = [line for held in lists for line in held.splitlines()]
-    assert len(lines) == len(CORE) + len(TEST) + len(DENSE)
+    assert len(lines) == len(CORE) + len(TEST) + len(OPTIONAL)
     for line in lines:
         assert re.fullmatch(r'  "[^"]+", +# \S.{3,}', line), line
 
 
-@pytest.mark.parametrize("one", CORE + TEST + DENSE, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", CORE + TEST + OPTIONAL, ids=lambda one: one.name)
 def test_it_is_pinned_within_its_bounds(one: Requirement) -> None:
     assert one.specifier, "a lower bound"
     assert one.specifier.contains(LOCK[canonicalize_name(one.name)])
 
 
-@pytest.mark.parametrize("one", DENSE, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", OPTIONAL, ids=lambda one: one.name)
 def test_what_is_optional_has_a_lower_bound_alone(one: Requirement) -> None:
     # The lock has it all the same: the studies of this repository take it.
     assert [spec.operator for spec in one.specifier] == [">="]
@@ -148,7 +149,7 @@ def test_a_changed_dependency_shows_in_the_check_of_environment_yml(tmp_path: Pa
 
 def test_environment_yml_names_every_dependency() -> None:
     held = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    for one in CORE + TEST + DENSE:
+    for one in CORE + TEST + OPTIONAL:
         name = {"torch": "pytorch"}.get(one.name, one.name.lower())
         assert re.search(rf"^ +- {re.escape(name)}{re.escape(str(one.specifier))}$", held, re.M), (
             name
