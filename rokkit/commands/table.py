@@ -29,8 +29,10 @@ def run(options: argparse.Namespace) -> int:
     from rokkit.config import build
     from rokkit.errors import ArtefactError
     from rokkit.experiments import (
+        Paired,
         Runs,
         Settings,
+        by_system,
         comparisons,
         comparisons_table,
         costs_table,
@@ -55,12 +57,13 @@ def run(options: argparse.Namespace) -> int:
     finished = [one for one in wanted if done[one.spec]]
     reports = runs([one.spec for one in finished])
     systems = [one.system for one in finished]
+    paired = Paired(by_system(reports))
     base = settings.backbone if settings.backbone in systems else systems[0]
     for name, table in (
         ("overall", overall_table(reports, base)),
-        ("comparisons", comparisons_table(comparisons(reports))),
+        ("comparisons", comparisons_table(comparisons(reports, paired=paired))),
         ("costs", costs_table(reports)),
-        ("orderings", orderings_table(reports)),
+        ("orderings", orderings_table(reports, paired)),
     ):
         path = save_table(table, name, settings.study_name)
         print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}\n")

@@ -37,7 +37,7 @@ class Paired:
         """`kind` is what the names are, for messages."""
         self._held = {name: {r.spec.seed: r for r in runs} for name, runs in held.items()}
         self._kind = kind
-        self._metric, self._n_boot = metric, n_boot
+        self._metric, self.n_boot = metric, n_boot
         self._measured: dict[tuple[str, tuple[int, ...]], Measured] = {}
 
     def __call__(self, system: str, against: str) -> Comparison:
@@ -55,7 +55,7 @@ class Paired:
             runs = [self._held[system][seed] for seed in seeds]
             labels = samples_of(runs[0].spec.data).test.y
             self._measured[key] = measure(
-                runs, labels, self._metric, n_boot=self._n_boot, name=system
+                runs, labels, self._metric, n_boot=self.n_boot, name=system
             )
         return self._measured[key]
 
@@ -88,11 +88,15 @@ def comparisons(
     reports: Sequence[Report],
     pairs: Sequence[tuple[str, str]] | None = None,
     metric: Metric = "auc",
+    paired: Paired | None = None,
 ) -> dict[tuple[str, str], Comparison]:
-    """`comparison` for each pair (None: `pairs_of` the systems) whose systems were both run."""
+    """`comparison` for each pair (None: `pairs_of` the systems) whose systems were both run.
+
+    `paired` may hold them resampled already, by the same metric.
+    """
     held = by_system(reports)
     pairs = pairs_of(held) if pairs is None else pairs
-    paired = Paired(held, metric)
+    paired = paired or Paired(held, metric)
     return {pair: paired(*pair) for pair in pairs if set(pair) <= held.keys()}
 
 

@@ -30,13 +30,14 @@ def ordered_pairs(systems: Iterable[str]) -> list[tuple[str, str]]:
     ]
 
 
-def orderings_table(reports: Sequence[Report], n_boot: int = 1000) -> Table:
+def orderings_table(reports: Sequence[Report], paired: Paired | None = None) -> Table:
     """A row per pair of `ordered_pairs`: the paper's least and largest margin, and ours.
 
-    "holds" and "reversed" are the findings better and worse of `Paired`, on test AUC.
+    "holds" and "reversed" are the findings better and worse of `paired`, on test AUC (None: that of
+    the systems of `reports`).
     """
     held = by_system(reports)
-    rows, paired = [], Paired(held, n_boot=n_boot)
+    rows, paired = [], paired or Paired(held)
     for ahead, behind in ordered_pairs(held):
         margins = list(published(ahead, behind).values())
         c = paired(ahead, behind)
@@ -54,7 +55,7 @@ def orderings_table(reports: Sequence[Report], n_boot: int = 1000) -> Table:
         notes=(
             "The paper's margins are those of the AUCs it prints for its data sets. Ours: mean "
             "over seeds; low and high: 95 %, bootstrap over test samples and seeds, "
-            f"{n_boot} resamples.",
+            f"{paired.n_boot} resamples.",
             "Decided where the interval leaves 0 out and a paired t-test over seeds has p < 0.01.",
         ),
     )

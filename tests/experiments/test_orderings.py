@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_study import made_predictions, made_report, settle
 
-from rokkit.experiments import Report, paper
+from rokkit.experiments import Paired, Report, by_system, paper
 from rokkit.experiments.orderings import ordered_pairs, orderings_table
 
 Make = Callable[..., Report]
@@ -41,7 +41,7 @@ def test_turning_the_runs_round_turns_the_verdict(make: Make) -> None:
             for system, strength in (("RIM", rim), ("DIN", din))
             for seed in range(4)
         ]
-        table = orderings_table(reports, n_boot=60)
+        table = orderings_table(reports, Paired(by_system(reports), n_boot=60))
         (row,) = table.frame.to_dict("records")
         assert (row["Ahead in the paper"], row["Behind"]) == ("RIM", "DIN")
         assert row["Paper, least"] == pytest.approx(0.9151 - 0.8796)
@@ -56,7 +56,9 @@ def test_turning_the_runs_round_turns_the_verdict(make: Make) -> None:
 
 def test_one_like_the_other_is_not_decided(make: Make) -> None:
     same = [make(system, s, made_predictions(1.0, s)) for system in ("RIM", "DIN") for s in (0, 1)]
-    assert list(orderings_table(same, n_boot=20).frame["Here"]) == ["not decided"]
+    assert list(orderings_table(same, Paired(by_system(same), n_boot=20)).frame["Here"]) == [
+        "not decided"
+    ]
 
 
 def test_nothing_that_the_paper_orders_is_an_empty_table(make: Make) -> None:
