@@ -199,3 +199,18 @@ def test_a_failed_run_is_told_at_once(
     first, second = capsys.readouterr().out.splitlines()
     assert first == "failed: din-s0: bad"
     assert second.startswith("runs 1/2 (50 %) · ")
+
+
+@pytest.mark.usefixtures("toy")
+def test_one_option_of_the_data_set_is_changed_and_the_others_stay() -> None:
+    session = notebook.begin(cell(data_options=["train_rows=5", "seed=3"]))
+    changed = session.with_option("train_rows=7")
+    assert set(changed.settings.data_options) == {"seed=3", "train_rows=7"}
+    assert set(session.with_option("val_rows=2").settings.data_options) == {
+        "train_rows=5",
+        "seed=3",
+        "val_rows=2",
+    }
+    assert session.settings.data_options == ("train_rows=5", "seed=3")
+    with pytest.raises(ConfigError, match=r"session\.with_option: 'train_rows' is not an option"):
+        session.with_option("train_rows")
