@@ -19,6 +19,8 @@ from rokkit.paths import results_root
 
 Rank = Literal["best", "second"]
 MISSING = "–"
+CSS: Mapping[Rank, str] = {"best": "font-weight: bold", "second": "text-decoration: underline"}
+TEX: Mapping[Rank, str] = {"best": "textbf:--rwrap", "second": "underline:--rwrap"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ class Table:
 
     def styler(self) -> Styler:
         """For a notebook: bold best, underlined second."""
-        marks = self._marks()
+        marks = self._marks(CSS)
         shown = pd.DataFrame(self.texts(), index=self.frame.index, columns=self.frame.columns)
         styler = shown.style.apply(lambda _: marks, axis=None).hide(axis="index")
         return styler.set_caption(self.caption).set_uuid("rokkit")
@@ -84,7 +86,7 @@ class Table:
 
     def latex(self) -> str:
         """A booktabs table."""
-        marks = self._marks()
+        marks = self._marks(TEX)
         texts = [[_tex(text) for text in row] for row in self.texts()]
         columns = [_tex(str(c)) for c in self.frame.columns]
         shown = pd.DataFrame(texts, index=self.frame.index, columns=columns)
@@ -95,18 +97,16 @@ class Table:
             .hide(axis="index")
             .to_latex(
                 hrules=True,
-                convert_css=True,
                 caption=_tex(" ".join([self.caption, *self.notes])),
                 column_format="".join("r" if r else "l" for r in right),
             )
         )
 
-    def _marks(self) -> pd.DataFrame:
-        """CSS of every cell."""
+    def _marks(self, looks: Mapping[Rank, str]) -> pd.DataFrame:
+        """How every cell looks, as pandas takes it: CSS, or commands of LaTeX."""
         marks = pd.DataFrame("", index=self.frame.index, columns=self.frame.columns)
-        css = {"best": "font-weight: bold", "second": "text-decoration: underline"}
         for (row, column), rank in self.ranks().items():
-            marks.iloc[row, marks.columns.get_loc(column)] = css[rank]
+            marks.iloc[row, marks.columns.get_loc(column)] = looks[rank]
         return marks
 
     def _below(self) -> list[str]:

@@ -78,7 +78,8 @@ def test_latex_uses_booktabs_and_escapes(table: Table) -> None:
     text = table.latex()
     for piece in ("\\toprule", "\\midrule", "\\bottomrule", "RIM\\_x", "\\&"):
         assert piece in text
-    assert "\\bfseries 0.8000*" in text
+    assert "\\textbf{0.8000*}" in text
+    assert "\\underline{" in text
     assert "\\begin{tabular}{lrrr}" in text
 
 
