@@ -28,7 +28,14 @@ ALLOWED = {
 }
 CORE = {"config", "errors", "files", "machine", "paths", "registry"}  # what packages share
 DOORS = {"cli", "commands", "doctor", "notebook", "overview", "runner"}  # where a person enters
-TOOLS = {"progress", "parameters", "nbfmt", "notebook_failure", "notebook_process"}
+TOOLS = {
+    "html_report",
+    "nbfmt",
+    "notebook_failure",
+    "notebook_process",
+    "parameters",
+    "progress",
+}
 
 
 def imports(path: Path) -> set[str]:
