@@ -89,10 +89,10 @@ def _better_teacher(evidence: Evidence) -> Iterable[Finding]:
     for system in evidence.having([f"{backbone}+ROK-{t}" for t in ("DERT", "PET") if t != teacher]):
         other = system.rpartition("-")[2]
         lead = evidence.better(other, teacher)
-        if lead.effect > 0:  # it is the better one here, if only by a hair
+        if lead.word == "holds":
             yield evidence.better(system, _own(evidence))
             return
-    raise NotRunError(f"no teacher of the study predicts better than {teacher}")
+    raise NotRunError(f"no teacher of the study is decided to predict better than {teacher}")
 
 
 def _variant(kind: str, name: str) -> Side:
