@@ -23,6 +23,7 @@ class Aid:
     def __init__(self, spec: RunSpec, inputs: Inputs, parents: Sequence[Path]) -> None:
         """`parents` are the folders of the run's finished parents; the first is the teacher."""
         self.spec, self.inputs = spec.aid, inputs
+        self._extra: dict[str, NDArray[np.float32] | None] = {}
         if inputs.samples.causal and self.kind in ("pool", "stats"):
             raise ConfigError(
                 f"aid.kind is {self.kind!r} and the samples are causal: their pool holds the "
@@ -38,7 +39,12 @@ class Aid:
         return None if self.spec is None else self.spec.kind
 
     def extra(self, part: str) -> NDArray[np.float32] | None:
-        """[N, E]: further numbers of each sample of `part`."""
+        """[N, E]: further numbers of each sample of `part`, made once."""
+        if part not in self._extra:
+            self._extra[part] = self._made_extra(part)
+        return self._extra[part]
+
+    def _made_extra(self, part: str) -> NDArray[np.float32] | None:
         if self.kind == "stats":
             return pool_statistics(self.inputs.samples, part)
         if self.kind == "r":

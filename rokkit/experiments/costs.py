@@ -236,10 +236,11 @@ def _rows(
 
 def _encoder(report: Report) -> Path | None:
     """The folder of the run whose table finds the neighbours, which lies beside the run's own."""
-    if report.spec.encoder is None:
+    encoder = report.spec.encoder
+    if encoder is None:
         return None
-    fingerprint = samples_of(report.spec.data).fingerprint
-    return report.spec.encoder.folder(report.folder.parent.parent, fingerprint)
+    key = encoder.key(samples_of(report.spec.data).fingerprint)
+    return encoder.folder(report.folder.parent.parent, key)
 
 
 def _minutes(row: str, dataset: str) -> str:

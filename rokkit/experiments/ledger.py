@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rokkit.errors import ArtefactError
+from rokkit.evaluation.compare import Metric
 from rokkit.experiments.compatibility import with_and_without
 from rokkit.experiments.costs import measured_latency
 from rokkit.experiments.evidence import (
@@ -75,12 +76,9 @@ def _own_against(evidence: Evidence, others: Sequence[str]) -> Iterable[Finding]
         yield evidence.better(_own(evidence), other)
 
 
-def _gain(evidence: Evidence, metric: str) -> Iterable[Finding]:
+def _gain(evidence: Evidence, metric: Metric) -> Iterable[Finding]:
     for name in evidence.settings.backbones:
-        if metric == "auc":
-            yield evidence.better(name + ROK, name)
-        else:
-            yield evidence.better(name + ROK, name, "log_loss")
+        yield evidence.better(name + ROK, name, metric)
 
 
 def _better_teacher(evidence: Evidence) -> Iterable[Finding]:

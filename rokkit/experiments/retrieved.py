@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rokkit.experiments.grouping import samples_of
+from rokkit.experiments.grouping import samples_of, spread
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.report import Report
 from rokkit.experiments.tables import Table
@@ -79,13 +79,12 @@ def imitation_table(constructions: Sequence[Report]) -> Table:
             part: np.array([r.metrics[part].get(name, np.nan) for r in constructions])
             for part in ("val", "test")
         }
-        spread = values["test"].std(ddof=1) if len(constructions) > 1 else np.nan
         rows.append(
             {
                 "Of": "all of r" if name == "r2" else name.removeprefix("r2_"),
                 "R² val": float(values["val"].mean()),
                 "R²": float(values["test"].mean()),
-                "R² sd": float(spread),
+                "R² sd": spread(values["test"]),
             }
         )
     return Table(

@@ -137,7 +137,7 @@ class Runs:
             fewer = f"fewer than the {pool_size} rows of the pool, which are searched for too"
             require(spec.retrieval.k < pool_size, "retrieval.k", spec.retrieval.k, fewer)
         key = spec.key(fingerprint)
-        folder = spec.folder(self.root, fingerprint)
+        folder = spec.folder(self.root, key)
         plan.setdefault(
             key,
             Planned(

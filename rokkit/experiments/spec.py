@@ -356,9 +356,9 @@ class RunSpec:
         """sha256, hex, over the canonical JSON of `resolved`."""
         return hash_of(self.resolved(fingerprint))
 
-    def folder(self, root: Path, fingerprint: str) -> Path:
-        """Where the run lies below `root`."""
-        return root / self.data.name / f"{self.label}-{self.key(fingerprint)[:KEY_LENGTH]}"
+    def folder(self, root: Path, key: str) -> Path:
+        """Where the run, whose key is `key`, lies below `root`."""
+        return root / self.data.name / f"{self.label}-{key[:KEY_LENGTH]}"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
