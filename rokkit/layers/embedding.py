@@ -44,6 +44,8 @@ class FieldEmbedding(nn.Module):
         require(n_ids >= 1, "n_ids", n_ids, "at least 1, the padding row")
         require(dim >= 1, "dim", dim, "at least 1")
         require(std >= 0, "std", std, "at least 0")
+        # Set by an optimizer that wants to know which rows were looked up.
+        self.sparse_gradient = False
         self.weight = nn.Parameter(torch.empty(n_ids, dim))
         nn.init.normal_(self.weight, std=std)
         with torch.no_grad():
@@ -56,7 +58,7 @@ class FieldEmbedding(nn.Module):
 
     def forward(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
         """Rows of the table."""
-        return functional.embedding(ids, self.weight, padding_idx=0)
+        return functional.embedding(ids, self.weight, padding_idx=0, sparse=self.sparse_gradient)
 
     def of_history(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
         """The same rows: a history's ids mean what a target's do."""

@@ -112,29 +112,34 @@ def fit(
     trainer.resume()
     state = trainer.state
     total = config.epochs * order.steps
-    while not state.finished and not _reached(state.step, stop_after_steps):
-        begun = time.perf_counter()
-        before = state.seconds
-        epoch = state.step // order.steps
-        permutation = order.permutation(epoch).to(trainer.device)
-        for within in range(state.step % order.steps, order.steps):
-            trainer.take_step(permutation[order.batch(within)])
-            last = within == order.steps - 1
-            if within in trainer.evaluate_after:
-                trainer.evaluate(epoch + 1)
-                state.finished = state.stopping.exhausted or state.step == total
-            state.seconds = before + time.perf_counter() - begun
-            if progress is not None:
-                shown_fields = state.history[-1] if state.history else {}
-                progress(
-                    state.step, total, shown_fields | {"epoch": epoch + 1, "epochs": config.epochs}
-                )
-            leaving = state.finished or _reached(state.step, stop_after_steps)
-            every = config.checkpoint_every
-            if leaving or (state.step % every == 0 if every else last):
-                trainer.save()
-            if leaving:
-                break
+    try:
+        while not state.finished and not _reached(state.step, stop_after_steps):
+            begun = time.perf_counter()
+            before = state.seconds
+            epoch = state.step // order.steps
+            permutation = order.permutation(epoch).to(trainer.device)
+            for within in range(state.step % order.steps, order.steps):
+                trainer.take_step(permutation[order.batch(within)])
+                last = within == order.steps - 1
+                if within in trainer.evaluate_after:
+                    trainer.evaluate(epoch + 1)
+                    state.finished = state.stopping.exhausted or state.step == total
+                state.seconds = before + time.perf_counter() - begun
+                if progress is not None:
+                    shown_fields = state.history[-1] if state.history else {}
+                    progress(
+                        state.step,
+                        total,
+                        shown_fields | {"epoch": epoch + 1, "epochs": config.epochs},
+                    )
+                leaving = state.finished or _reached(state.step, stop_after_steps)
+                every = config.checkpoint_every
+                if leaving or (state.step % every == 0 if every else last):
+                    trainer.save()
+                if leaving:
+                    break
+    finally:
+        trainer.optimizer.close()
     if state.finished:
         task.module.load_state_dict(state.best)
         task.module.eval()
@@ -171,7 +176,7 @@ class _Trainer:
 
     def take_step(self, rows: Int[Tensor, "B"]) -> None:
         """One step of the optimizer."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
             loss = self.task.loss(rows)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -205,6 +210,7 @@ class _Trainer:
                 f"finite number. Lower learning_rate (now {self.config.learning_rate})."
             )
         if state.stopping.update(metrics[monitor], step=state.step, epoch=epoch):
+            self.optimizer.settle()
             held = self.task.module.state_dict()
             state.best = {name: value.to("cpu", copy=True) for name, value in held.items()}
         state.history.append({"step": state.step, "epoch": epoch, "train_loss": loss} | metrics)

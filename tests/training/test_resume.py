@@ -71,14 +71,15 @@ def uninterrupted(settings_):
     return outcome(task, fit(task, 40, settings_, seed=1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     deaths=st.lists(st.integers(-4, STEPS).filter(bool), min_size=1, max_size=3),
     every=st.sampled_from([0, 1, 2, 7]),
+    optimizer=st.sampled_from(["adam", "lazy-adam", "row-adagrad"]),
 )
-def test_killed_anywhere_and_resumed(deaths, every):
+def test_killed_anywhere_and_resumed(deaths, every, optimizer):
     """Dies in any step or evaluation, up to three times, with any spacing of checkpoints."""
-    chosen = config(checkpoint_every=every)
+    chosen = config(checkpoint_every=every, optimizer=optimizer)
     with tempfile.TemporaryDirectory() as folder:
         for at in deaths:
             try:
