@@ -66,6 +66,9 @@ class Settings:
     evaluations_per_epoch: int = _setting(1, "how often an epoch is validated")
     monitor: Literal["auc", "log_loss", "loss"] = _setting("auc", "validation score that selects")
     amp: bool = _setting(False, "bfloat16 autocast")
+    optimizer: Literal["adam", "lazy-adam", "row-adagrad"] = _setting(
+        "adam", "adam; lazy-adam, the same at the cost of the ids looked up; or row-adagrad"
+    )
     training_options: tuple[str, ...] = _setting(
         (), "training of a single model, over the above, each model.setting=value"
     )
