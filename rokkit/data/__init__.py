@@ -1,42 +1,6 @@
 """From a raw log to samples."""
 
-from rokkit.data.batch import Batch
-from rokkit.data.build import Plan, load, plan
-from rokkit.data.log import EventLog, ImpressionLog, LogField, Origin
-from rokkit.data.negatives import Negatives
-from rokkit.data.samples import History, Part, Samples
-from rokkit.data.schema import Field, Schema
-from rokkit.data.sources import (
-    Source,
-    SourceOptions,
-    list_sources,
-    location,
-    register_source,
-)
-from rokkit.data.splits import CutPoints, GlobalShares, PerUser, Shares
+import lazy_loader
 
-__all__ = [
-    "Batch",
-    "CutPoints",
-    "EventLog",
-    "Field",
-    "GlobalShares",
-    "History",
-    "ImpressionLog",
-    "LogField",
-    "Negatives",
-    "Origin",
-    "Part",
-    "PerUser",
-    "Plan",
-    "Samples",
-    "Schema",
-    "Shares",
-    "Source",
-    "SourceOptions",
-    "list_sources",
-    "load",
-    "location",
-    "plan",
-    "register_source",
-]
+# What is imported when it is asked for stands in __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

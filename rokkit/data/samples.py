@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from rokkit.data.raw_values import read_values
 from rokkit.data.schema import Schema
 from rokkit.errors import ArtefactError, DataError, RokkitError, unknown_name
 from rokkit.files import load_array, read_json, save_array, write_json
 from rokkit.paths import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PartName = Literal["pool", "train", "val", "test"]
 PARTS: tuple[PartName, ...] = get_args(PartName)
@@ -102,8 +103,12 @@ class Samples:
         """[M, C]: every item tuple that occurs in the log, ascending; negatives are drawn here."""
         return load_array(self.folder / "item_tuples.npy")
 
-    def raw(self, x: NDArray[np.int32]) -> pd.DataFrame:
+    def raw(self, x: NDArray[np.int32]) -> "pd.DataFrame":
         """The rows `x` [N, F] as a person reads them: raw values as texts, null where missing."""
+        import pandas as pd  # training needs none of it, and it takes as long to import as torch
+
+        from rokkit.data.raw_values import read_values
+
         values = read_values(self.folder)
         return pd.DataFrame(
             {f.name: values.reindex(x[:, i]).to_numpy() for i, f in enumerate(self.schema.fields)}

@@ -1,32 +1,6 @@
 """Metrics, improvements and comparisons: arrays in, floats out."""
 
-from rokkit.evaluation.compare import Comparison, Measured, compare, contrast, measure
-from rokkit.evaluation.improvement import plain_impr, rel_impr
-from rokkit.evaluation.metrics import (
-    UserAUC,
-    auc,
-    batched_auc,
-    ece,
-    evaluate,
-    gauc,
-    log_loss,
-    user_auc,
-)
+import lazy_loader
 
-__all__ = [
-    "Comparison",
-    "Measured",
-    "UserAUC",
-    "auc",
-    "batched_auc",
-    "compare",
-    "contrast",
-    "ece",
-    "evaluate",
-    "gauc",
-    "log_loss",
-    "measure",
-    "plain_impr",
-    "rel_impr",
-    "user_auc",
-]
+# What is imported when it is asked for stands in __init__.pyi.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

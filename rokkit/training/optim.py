@@ -8,11 +8,10 @@ from torch.optim import Adam
 from rokkit.errors import ConfigError
 from rokkit.layers.embedding import FieldEmbedding
 from rokkit.training.config import TrainConfig
-from rokkit.training.table_optim import LazyAdam, RowAdagrad, TableOptimizer
 
 TABLES = (FieldEmbedding, nn.Embedding, nn.EmbeddingBag)
 FUSED = ("cpu", "cuda")  # devices with a fused kernel: 3 to 4 times cheaper over a large table
-BY_ROW: dict[str, type[TableOptimizer]] = {"lazy-adam": LazyAdam, "row-adagrad": RowAdagrad}
+BY_ROW = ("lazy-adam", "row-adagrad")  # optimizers whose tables are updated by row
 
 
 @runtime_checkable
@@ -57,7 +56,7 @@ class DenseAdam(Adam):
 class Together:
     """Id tables by an optimizer of their own, all else by Adam."""
 
-    def __init__(self, dense: DenseAdam | None, tables: TableOptimizer) -> None:
+    def __init__(self, dense: DenseAdam | None, tables: Stepper) -> None:
         self._parts: dict[str, Stepper] = {"tables": tables}
         if dense is not None:
             self._parts["dense"] = dense
@@ -121,7 +120,11 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> Stepper:
     fused = devices <= set(FUSED)
     dense = DenseAdam(groups, lr=config.learning_rate, fused=fused) if groups else None
     if tables:
-        return Together(dense, BY_ROW[config.optimizer](tables, config.learning_rate))
+        # Only here: what is compiled takes long to import.
+        from rokkit.training.table_optim import LazyAdam, RowAdagrad
+
+        by_row_optimizer = LazyAdam if config.optimizer == "lazy-adam" else RowAdagrad
+        return Together(dense, by_row_optimizer(tables, config.learning_rate))
     assert dense is not None
     return dense
 
