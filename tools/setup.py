@@ -62,7 +62,10 @@ def sync_with_uv() -> bool:
     got = subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", UV], capture_output=True)
     if got.returncode:
         return False
-    sync = [PYTHON, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "-r", LOCK]
+    # Compiled once, as pip does: where Python may not write, every process would do it again,
+    # and torch and pandas take 20 s.
+    compiled = "--compile-bytecode"
+    sync = [PYTHON, "-m", "uv", "pip", "install", "--quiet", compiled, "--no-deps", "-r", LOCK]
     done = subprocess.run(sync, env=env, capture_output=True, text=True)
     if done.returncode:
         print("set-up: uv did not succeed, pip takes over:", done.stderr.strip()[-300:], flush=True)
