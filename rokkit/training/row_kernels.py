@@ -1,35 +1,24 @@
 """Compiled loops of the optimizers of id tables: their cost is that of the rows touched.
 
 Symbols: V rows of a table; d its width; n looked-up ids of a batch, repetitions included; t the
-step, from 1. Everything compiled lies in this one file (see `retrieval/kernel.py`).
+step, from 1.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar, no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from rokkit.compiled import compiled
 
 # A moment below this is dropped: its row moved for the last time long ago, and numbers that are
 # not normal slow a processor down.
 NEGLIGIBLE = np.float32(1e-30)
 
 
-def compiled(function: F) -> F:
-    """`function`, compiled at its first call and cached on disk where a folder can be written."""
-    try:
-        done: F = njit(cache=True, nogil=True, boundscheck=False, error_model="numpy")(function)
-    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
-        done = njit(nogil=True, boundscheck=False, error_model="numpy")(function)
-    return done
-
-
 @compiled
-@no_type_check  # numba compiles the bare function: the tests must not wrap it
+@no_type_check  # numba compiles the bare function: the tests' type checker must not wrap it
 def add_up(
     ids: NDArray[np.int64],
     values: NDArray[np.float32],
@@ -37,12 +26,15 @@ def add_up(
     rows: NDArray[np.int32],
     sums: NDArray[np.float32],
 ) -> int:
-    """Sum `values` [n, d] by id into `sums` [≤ n, d]; returns how many ids there are.
+    """Sum `values` [n, d] by id into `sums` [≤ n, d], but for id 0, the padding.
 
-    `rows` names the id of each sum. `slots` [V] is all -1, and is again afterwards.
+    Returns how many ids there are; `rows` names the id of each sum. `slots` [V] is all -1, and is
+    so again afterwards.
     """
     count = 0
     for i in range(len(ids)):
+        if ids[i] == 0:
+            continue
         slot = slots[ids[i]]
         if slot < 0:
             slots[ids[i]] = count
@@ -57,7 +49,7 @@ def add_up(
 
 
 @compiled
-@no_type_check  # numba compiles the bare function: the tests must not wrap it
+@no_type_check
 def replay(
     rows: NDArray[Any],
     step: int,
@@ -106,7 +98,7 @@ def replay(
 
 
 @compiled
-@no_type_check  # numba compiles the bare function: the tests must not wrap it
+@no_type_check
 def adam(
     rows: NDArray[np.int32],
     sums: NDArray[np.float32],
@@ -135,7 +127,7 @@ def adam(
 
 
 @compiled
-@no_type_check  # numba compiles the bare function: the tests must not wrap it
+@no_type_check
 def adagrad(
     rows: NDArray[np.int32],
     sums: NDArray[np.float32],

@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
 
 from rokkit.errors import ConfigError
 from rokkit.layers import FieldEmbedding, IdEmbedding, JoinedEmbedding
@@ -31,6 +34,32 @@ def test_a_repeated_id_sums_its_gradients():
     table = FieldEmbedding(4, 2)
     table(torch.tensor([[1, 1], [3, 1]])).sum().backward()
     assert torch.equal(table.weight.grad, torch.tensor([[0, 0], [3, 3], [0, 0], [1, 1.0]]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    shapes=st.lists(st.sampled_from([(0,), (1,), (7,), (4, 3), (5, 2, 3)]), min_size=1, max_size=3),
+    kind=st.sampled_from([torch.int32, torch.int64]),
+    seed=st.integers(0, 99),
+)
+def test_gradients_have_the_bits_of_torchs_own(shapes, kind, seed):
+    generator = torch.Generator().manual_seed(seed)
+    table, plain = FieldEmbedding(6, 3), FieldEmbedding(6, 3)
+    for shape in shapes:  # several look-ups of one table add up
+        ids = torch.randint(0, 6, shape, generator=generator).to(kind)
+        factor = torch.randn(3, *shape, generator=generator).movedim(0, -1)  # not contiguous
+        (table(ids) * factor).sum().backward()
+        functional.embedding(ids, plain.weight, padding_idx=0).mul(factor).sum().backward()
+    assert torch.equal(table.weight.grad, plain.weight.grad)
+
+
+def test_a_sparse_gradient_lists_what_was_looked_up():
+    table = FieldEmbedding(5, 2)
+    table.sparse_gradient = True
+    ids = torch.tensor([[3, 0], [3, 1]], dtype=torch.int32)
+    (table(ids) * torch.arange(8.0).view(2, 2, 2)).sum().backward()
+    assert table.weight.grad._indices().tolist() == [[3, 0, 3, 1]]
+    assert table.weight.grad._values().tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
 def test_std_is_that_of_the_rows():

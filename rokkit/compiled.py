@@ -1,0 +1,22 @@
+"""Loops that numba compiles."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """`function`, compiled at its first call and cached on disk where a folder can be written.
+
+    It runs without the interpreter lock, so that Python threads can work side by side. The cache
+    looks at the file of the outermost function only: what calls each other belongs in one file.
+    """
+    settings = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
+    try:
+        done: F = njit(cache=True, **settings)(function)
+    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
+        done = njit(**settings)(function)
+    return done
