@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.retrieval import BM25Index
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 ARRAYS = ("starts", "weights", "postings", "rows")
 
 
@@ -43,7 +45,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, n: int)
 
 def test_arrays_are_mapped_not_read(tmp_path: Path) -> None:
     BM25Index.build(make()).save(tmp_path / "i")
-    for array in BM25Index.open(tmp_path / "i")._arrays.values():
+    for array in BM25Index.open(tmp_path / "i")._base.arrays.values():
         owner = array
         while isinstance(owner, np.ndarray) and owner.base is not None:
             owner = owner.base
