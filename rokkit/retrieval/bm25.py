@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rokkit.config import require
 from rokkit.errors import DataError
 from rokkit.machine import cores
-from rokkit.retrieval import engine
+from rokkit.retrieval import loops
 from rokkit.retrieval.checks import MAX_ROWS, check_ids, check_k, row_limits, searched_columns
 from rokkit.retrieval.index_files import check_free, read_index, write_index
 from rokkit.retrieval.segment import Segment, Span, check_spans, frozen, weighed_together
@@ -55,6 +55,7 @@ class BM25Index:
         self._columns = columns
         self._build_seconds = build_seconds
         self._tail = tail  # the rows after those of the base; weighed together with it
+        self._n_rows = len(base) + (0 if tail is None else len(tail))
 
     @classmethod
     def build(cls, x: NDArray[np.int32], fields: Sequence[int] | None = None) -> "BM25Index":
@@ -125,7 +126,7 @@ class BM25Index:
     @property
     def n_rows(self) -> int:
         """N, the number of rows in the pool."""
-        return len(self._base) + self.n_tail
+        return self._n_rows
 
     @property
     def n_tail(self) -> int:
@@ -187,36 +188,31 @@ class BM25Index:
         (Where numba is missing, rows are looked at in blocks, so they are more.)
         """
         check_ids(q, "q", self._columns)
-        check_k(k, self.n_rows)
+        check_k(k, self._n_rows)
         require(threads is None or threads >= 1, "threads", threads, "at least 1")
         n = len(q)
-        limits = frozen(row_limits(before, n, self.n_rows))
+        limits = frozen(row_limits(before, n, self._n_rows))
         q = frozen(q)
         ids = np.empty((n, k), np.int32)
         scores = np.empty((n, k), np.float32)
         touched = np.empty(n, np.int32)
         bits = scores.view(np.int32)
-        loops, base, tail = engine.chosen(), self._base, self._tail
+        form, base, tail = loops.chosen(), self._base, self._tail
 
         def answer(part: slice) -> None:
-            wrong = loops.search(
+            wrong = form.search(
                 q[part], limits[part], *base.searched, ids[part], bits[part], touched[part]
             )
             if wrong >= 0:
                 row = part.start + wrong
                 raise DataError(f"q holds a negative id in row {row}: {q[row].tolist()}.")
-            if tail is None:
-                return
-            late_ids, late_bits = np.empty_like(ids[part]), np.empty_like(bits[part])
-            late_touched = np.empty_like(touched[part])
-            late_limits = frozen(limits[part] - len(base))
-            loops.search(q[part], late_limits, *tail.searched, late_ids, late_bits, late_touched)
-            touched[part] += late_touched
-            _admit(ids[part], bits[part], late_ids, late_bits, len(base))
+            if tail is not None:
+                late = frozen(limits[part] - len(base))
+                _look_on(tail, len(base), q[part], late, ids[part], bits[part], touched[part])
 
         parts = [slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
         workers = min(cores() if threads is None else threads, len(parts))
-        if workers <= 1 or not loops.ONE_THREAD:
+        if workers <= 1 or not form.ONE_THREAD:
             # A thread that must first be woken costs more than a small batch.
             for part in parts:
                 answer(part)
@@ -245,17 +241,29 @@ class BM25Index:
         return cls(*read_index(folder))
 
 
-def _admit(ids: Ids, bits: Bits, late_ids: Ids, late_bits: Bits, begin: int) -> None:
-    """Put hits among later rows, numbered from `begin` on, into the answers [B, k] they belong to.
+def _look_on(
+    tail: Segment,
+    begin: int,
+    q: NDArray[np.int32],
+    limits: NDArray[np.int64],
+    ids: Ids,
+    bits: Bits,
+    touched: NDArray[np.int32],
+) -> None:
+    """Search `tail`, whose rows are numbered from `begin` on, and admit its hits to the answers.
 
-    Both are best first. No hit has bits 0, which every hit exceeds; of equal scores the row of the
-    base, which is the lower one, stays ahead.
+    The answers, `ids` and `bits` [B, k], are those of all earlier rows; `limits` count in the tail.
     """
+    late_ids, late_bits, looked = np.empty_like(ids), np.empty_like(bits), np.empty_like(touched)
+    loops.chosen().search(q, limits, *tail.searched, late_ids, late_bits, looked)
+    touched += looked
+    # Both are best first. No hit has bits 0, below every hit; on a tie the earlier row stays.
     k = ids.shape[1]
     (better,) = np.nonzero(late_bits[:, 0] > bits[:, -1])
     both_bits = np.concatenate([bits[better], late_bits[better]], axis=1)
     moved = np.where(late_ids[better] >= 0, late_ids[better] + begin, -1)
     both_ids = np.concatenate([ids[better], moved], axis=1)
+    # Stable, so of equal scores the row of the base, which is the lower one, leads.
     order = np.argsort(-both_bits, axis=1, kind="stable")[:, :k]
     ids[better] = np.take_along_axis(both_ids, order, 1)
     bits[better] = np.take_along_axis(both_bits, order, 1)

@@ -30,7 +30,7 @@ def count_and_pack(
     counts: NDArray[np.int64],
     rows: NDArray[np.uint64],
 ) -> None:
-    """As in `Engine`."""
+    """As in `Loops`."""
     values = x[:, column].astype(np.int64)
     counts += np.bincount(values[values != 0] - first, minlength=len(counts))
     codes = np.where(values != 0, values - first + 1, 0)
@@ -44,7 +44,7 @@ def fill_postings(
     cursor: NDArray[np.int64],
     postings: NDArray[np.int32],
 ) -> None:
-    """As in `Engine`."""
+    """As in `Loops`."""
     values, rows = torch.sort(torch.from_numpy(x[:, column].copy()), stable=True)
     held = rows[int((values == 0).sum()) :].numpy()
     if len(held):
@@ -63,7 +63,7 @@ def search(
     score_bits: NDArray[np.int32],
     touched: NDArray[np.int32],
 ) -> int:
-    """As in `Engine`."""
+    """As in `Loops`."""
     (negative,) = np.nonzero((q[:, plan[:, 0]] < 0).any(axis=1))
     if len(negative):
         return int(negative[0])
@@ -160,10 +160,10 @@ class _Walk:
         """Look at the next block of postings of every active query."""
         lists, active, place = self.lists, self.active, self.place[self.active]
         field = lists.field[active, place]
-        width = max(1, min(self.block, CELLS // len(active)))
+        begin, end = self.at[active, None], lists.end[active, field, None]
+        width = max(1, min(self.block, CELLS // len(active), int((end - begin).max())))
         self.block *= 2
-        at = self.at[active, None] + torch.arange(width)
-        end = lists.end[active, field, None]
+        at = begin + torch.arange(width)
         taken = np.take(postings, at.clamp(max=len(postings) - 1).numpy())
         row = torch.from_numpy(taken.astype(np.int64))
         bound, worst = lists.bound[active, place, None], self.best[active, -1:]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rokkit.errors import DataError
 from rokkit.files import slices
-from rokkit.retrieval import engine
+from rokkit.retrieval import loops
 from rokkit.retrieval.packing import lay_out
 
 # Ids nobody uses cost 16 bytes each. This many are let pass; more are a sign of unnumbered ids.
@@ -89,7 +89,7 @@ class Segment:
     weights: NDArray[np.float64]  # [lists]: idf of each id
     postings: NDArray[np.int32]  # rows of this segment, ascending in each list
     rows: NDArray[np.uint64]  # [N, words], packed
-    # Plan, starts, weights, postings and rows: what the search of an `Engine` takes, in its order.
+    # Plan, starts, weights, postings and rows: what a search of `Loops` takes, in its order.
     searched: Searched = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,18 +110,18 @@ class Segment:
         at = tuple(spans) if at is None else at
         words, slots = _laid_out(spans)
         lists = sum(slot.size for slot in slots)
-        loops = engine.chosen()
+        form = loops.chosen()
         counts = np.zeros(lists, np.int64)
         rows = np.zeros((len(x), words), np.uint64)
         for slot, column in zip(slots, at, strict=True):
             held = counts[slot.lists(slot.span)]
-            loops.count_and_pack(x, column, slot.first, slot.word, slot.shift, held, rows)
+            form.count_and_pack(x, column, slot.first, slot.word, slot.shift, held, rows)
         starts = np.zeros(lists + 1, np.int64)
         np.cumsum(counts, out=starts[1:])
         postings = np.empty(starts[-1], np.int32)
         for slot, column in zip(slots, at, strict=True):
             cursor = starts[slot.lists(slot.span)].copy()
-            loops.fill_postings(x, column, slot.first, cursor, postings)
+            form.fill_postings(x, column, slot.first, cursor, postings)
         weights = idf(len(x), counts)
         return cls(slots=slots, starts=starts, weights=weights, postings=postings, rows=rows)
 

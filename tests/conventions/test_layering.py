@@ -126,13 +126,13 @@ def test_metrics_need_no_torch() -> None:
 def test_search_needs_torch_only_where_numba_is_missing() -> None:
     using = {path.name for path in files("retrieval") if any(map(_torch, imports(path)))}
     assert using == {"ragged.py"}
-    assert _importers("rokkit.retrieval.ragged") == {"engine.py"}
+    assert _importers("rokkit.retrieval.ragged") == {"loops.py"}
 
 
 def test_numba_is_looked_for_before_it_is_needed() -> None:
     using = {path.name for path in PACKAGE.rglob("*.py") if any(map(_numba, imports(path)))}
     assert using == {"machine.py", "kernel.py", "bootstrap_kernel.py"}
-    assert _importers("rokkit.retrieval.kernel") == {"engine.py"}
+    assert _importers("rokkit.retrieval.kernel") == {"loops.py"}
     assert _importers("rokkit.evaluation.bootstrap_kernel") == {"bootstrap.py"}
 
 

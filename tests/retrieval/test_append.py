@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rokkit.errors import ArtefactError, ConfigError, DataError
 from rokkit.retrieval import BM25Index, bm25, checks, kernel
 
-pytestmark = pytest.mark.usefixtures("each_engine")
+pytestmark = pytest.mark.usefixtures("each_form")
 
 Parts = tuple[list[np.ndarray], np.ndarray, int, list[int] | None, np.ndarray | None]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rokkit.evaluation import compare
-from rokkit.retrieval import BM25Index, engine, kernel
+from rokkit.retrieval import BM25Index, kernel, loops
 
 # Run with the folder that holds the input.
 SCRIPT = """
@@ -31,7 +31,7 @@ with warnings.catch_warnings(record=True) as said:
         importlib.import_module(name)
     quiet = not [one for one in said if "numba" in str(one.message)]
     from rokkit.evaluation import compare
-    from rokkit.retrieval import BM25Index, engine
+    from rokkit.retrieval import BM25Index, loops
 
     index = BM25Index.build(x[:400]).appended(x[400:])
     ids, scores = index.search(q, 6)
@@ -40,7 +40,7 @@ with warnings.catch_warnings(record=True) as said:
 np.save(folder / "ids.npy", ids)
 np.save(folder / "scores.npy", scores)
 kept = [str(one.message) for one in said if "numba" in str(one.message)]
-told = {"quiet": quiet, "said": kept, "engine": engine.chosen().__name__}
+told = {"quiet": quiet, "said": kept, "form": loops.chosen().__name__}
 told["bootstrap"] = [found.low, found.high, found.p_bootstrap]
 (folder / "told.json").write_text(json.dumps(told))
 """
@@ -59,12 +59,12 @@ def test_everything_works_and_answers_alike(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "told.json").read_text())
 
-    assert told["engine"] == "rokkit.retrieval.ragged"
+    assert told["form"] == "rokkit.retrieval.ragged"
     assert told["quiet"], "nothing is said before anything has to be slower"
     (message,) = told["said"]
     assert "pip install numba llvmlite" in message
 
-    assert engine.chosen() is kernel
+    assert loops.chosen() is kernel
     ids, scores = BM25Index.build(x).search(q, 6)
     np.testing.assert_array_equal(np.load(tmp_path / "ids.npy"), ids)
     other = np.load(tmp_path / "scores.npy")

@@ -1,4 +1,4 @@
-"""Which loops the exact search runs on: compiled ones, or torch where nothing can be compiled."""
+"""The loops of the exact search: compiled ones, or torch where nothing can be compiled."""
 
 import functools
 from typing import Protocol
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from rokkit.machine import compiles
 
 
-class Engine(Protocol):
-    """What `kernel` and `ragged` have in common. Both give the same bits."""
+class Loops(Protocol):
+    """What the modules `kernel` and `ragged` have in common. Both give the same bits."""
 
     # Whether one call keeps to one thread, so that several may share a batch.
     ONE_THREAD: bool
@@ -40,7 +40,7 @@ class Engine(Protocol):
     ) -> None:
         """Append each row to the list of its id; `cursor` [size] is where each list begins.
 
-        The lists of a column lie one after the other. `cursor` is the engine's to write to.
+        The lists of a column lie one after the other. `cursor` may be written to.
         """
 
     def search(
@@ -59,13 +59,13 @@ class Engine(Protocol):
         """Search for the queries `q` [B, F]; the first query with a negative id, or -1.
 
         Writes `ids` [B, k] (-1 where there is no hit), `score_bits` [B, k] (the float32 scores seen
-        as int32) and `touched` [B], the number of rows looked at, which is the engine's own.
+        as int32) and `touched` [B], the number of rows looked at, which the two differ in.
         """
 
 
 @functools.cache
-def chosen() -> Engine:
-    """The compiled engine where numba and llvmlite can be imported, else that of torch."""
+def chosen() -> Loops:
+    """The compiled ones where numba and llvmlite can be imported, else those of torch."""
     if compiles():
         from rokkit.retrieval import kernel
 
