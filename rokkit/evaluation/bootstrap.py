@@ -1,13 +1,12 @@
 """Resampling test samples: the metric of every run under the same random weights."""
 
 from collections.abc import Callable
-from typing import Any, no_type_check
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.evaluation.metrics import sample_log_loss
+from rokkit.machine import compiles
 
 Counts = NDArray[np.int32]  # [N]: how often each sample was drawn
 Weighted = Callable[[Counts], NDArray[np.float64]]  # counts -> metric of every run, [R]
@@ -24,10 +23,10 @@ def weighted_auc(y: NDArray[np.int64], runs: NDArray[np.float32]) -> Weighted:
     closes = np.ones(scores.shape, dtype=np.bool_)
     closes[:, :-1] = scores[:, 1:] != scores[:, :-1]
     positive = y.astype(np.bool_)[order]
+    aucs = _chosen()
 
     def metric(counts: Counts) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = _weighted_aucs(counts, order, positive, closes)
-        return found
+        return aucs(counts, order, positive, closes)
 
     return metric
 
@@ -52,25 +51,32 @@ def draw(y: NDArray[np.int64], generator: np.random.Generator) -> Counts:
             return counts
 
 
-@numba.njit(cache=True, nogil=True)
-@no_type_check  # numba compiles the bare function, so the tests' type checker must not wrap it
-def _weighted_aucs(counts: Any, order: Any, positive: Any, closes: Any) -> Any:
-    runs, n = order.shape
-    found = np.empty(runs, dtype=np.float64)
-    for r in range(runs):
-        below, ahead = np.int64(0), np.int64(0)  # negatives below the tie group; positives so far
-        inside_positive, inside_negative = np.int64(0), np.int64(0)
-        doubled = np.int64(0)
-        for i in range(n):
-            weight = counts[order[r, i]]
-            if positive[r, i]:
-                inside_positive += weight
-            else:
-                inside_negative += weight
-            if closes[r, i]:
-                doubled += inside_positive * (2 * below + inside_negative)
-                below += inside_negative
-                ahead += inside_positive
-                inside_positive, inside_negative = np.int64(0), np.int64(0)
-        found[r] = doubled / (2.0 * below * ahead)
+def _chosen() -> Callable[..., NDArray[np.float64]]:
+    """The compiled passes over the samples where numba can compile, else those of numpy."""
+    if not compiles():
+        return _weighted_aucs
+    from rokkit.evaluation import bootstrap_kernel
+
+    compiled: Callable[..., NDArray[np.float64]] = bootstrap_kernel.weighted_aucs
+    return compiled
+
+
+def _weighted_aucs(
+    counts: Counts, order: NDArray[np.int32], positive: NDArray[np.bool_], closes: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """AUC of each of the R runs whose samples, by score, are `order` [R, N].
+
+    `positive` and `closes` [R, N] say of the samples in that order which are of class 1 and which
+    are the last of their score. The sums are of integers, so those of the compiled form are equal.
+    """
+    found = np.empty(len(order))
+    for r in range(len(order)):
+        weight = counts[order[r]].astype(np.int64)
+        (ends,) = np.nonzero(closes[r])
+        of_group = np.diff(np.cumsum(weight)[ends], prepend=0)
+        ahead = np.diff(np.cumsum(weight * positive[r])[ends], prepend=0)
+        below = of_group - ahead
+        # A pair counts twice if its negative scores lower, once if both score the same.
+        doubled = (ahead * (2 * np.cumsum(below) - below)).sum()
+        found[r] = doubled / (2.0 * below.sum() * ahead.sum())
     return found

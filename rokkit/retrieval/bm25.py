@@ -10,60 +10,28 @@ soon as no row left in it can enter the top K.
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rokkit.config import build as build_settings
 from rokkit.config import require
-from rokkit.errors import ArtefactError, ConfigError, DataError
-from rokkit.files import folder_aside, load_array, read_json, save_array, write_json
+from rokkit.errors import DataError
 from rokkit.machine import cores
-from rokkit.paths import shown
-from rokkit.retrieval import kernel
-from rokkit.retrieval.packing import lay_out
+from rokkit.retrieval import loops
+from rokkit.retrieval.checks import MAX_ROWS, check_ids, check_k, row_limits, searched_columns
+from rokkit.retrieval.index_files import check_free, read_index, write_index
+from rokkit.retrieval.segment import Segment, Span, check_spans, frozen, weighed_together
 
-FORMAT = 1  # of the folder that `save` writes, and of what a search answers
 Progress = Callable[[int, int], None]
+Ids = NDArray[np.int32]
+Bits = NDArray[np.int32]  # of float32 scores; of positive floats the larger has the larger bits
 
 CHUNK = 2048  # queries handed to a thread at once; a smaller batch is not worth a thread
-MAX_ROWS = 2**31 - 1  # postings are int32
-# Ids nobody uses cost 16 bytes each. This many are let pass; more are a sign of unnumbered ids.
-SPARE_LISTS = 2**26
-
-
-@dataclass(frozen=True, kw_only=True)
-class Slot:
-    """One searched field: its ids, its posting lists and its place in a packed row."""
-
-    column: int  # in x and q
-    first: int  # lowest id in the pool
-    size: int  # ids from the lowest to the highest
-    base: int  # number of its first posting list
-    word: int  # of the packed row
-    shift: int  # of its lowest bit in that word
-    bits: int  # width
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Meta:
-    """`meta.json` of a saved index."""
-
-    format: int
-    rows: int
-    columns: int
-    words: int
-    lists: int
-    postings: int
-    build_seconds: float
-    slots: tuple[Slot, ...]
 
 
 class BM25Index:
-    """An immutable index of N rows x F fields; made by `build` or `open`.
+    """An immutable index of N rows x F fields; made by `build` or `open`, and from another one.
 
     Scores. With N rows and n of them holding the id,
 
@@ -73,14 +41,21 @@ class BM25Index:
     this float32 score, and rows of equal score by row number, lower first: what is compared is
     what is returned. (So two sums that are equal on paper tie, whatever the last bit of either in
     float64.) Id 0 matches nothing, nor does an id the pool does not hold.
+
+    More rows. `index.appended(x)` is an index of its rows and then those of `x`, which answers as
+    one built of all of them does, to the bit. The rows of the old index are shared, not copied: the
+    new ones are a second segment, the tail, searched beside the first. `compacted` makes one
+    segment of the two, which is the faster to search.
     """
 
-    def __init__(self, meta: _Meta, arrays: dict[str, NDArray[Any]]) -> None:
-        self._meta = meta
-        self._arrays = {name: _frozen(array) for name, array in arrays.items()}
-        self._plan = _frozen(
-            np.array([list(asdict(s).values()) for s in meta.slots], dtype=np.int64)
-        )
+    def __init__(
+        self, base: Segment, columns: int, build_seconds: float, tail: Segment | None = None
+    ) -> None:
+        self._base = base
+        self._columns = columns
+        self._build_seconds = build_seconds
+        self._tail = tail  # the rows after those of the base; weighed together with it
+        self._n_rows = len(base) + (0 if tail is None else len(tail))
 
     @classmethod
     def build(cls, x: NDArray[np.int32], fields: Sequence[int] | None = None) -> "BM25Index":
@@ -90,79 +65,89 @@ class BM25Index:
         shape, without rows, or with a negative id, and ConfigError for columns that do not exist.
         """
         begun = time.perf_counter()
-        _check_ids(x, "x", None)
+        check_ids(x, "x", None)
         n, columns = x.shape
         if not 0 < n <= MAX_ROWS:
             raise DataError(f"x has {n} rows; an index takes 1 to {MAX_ROWS}.")
-        x = _frozen(x)
-        spans = [(c, *_span(x, c)) for c in _columns(fields, columns)]
-        lists = sum(size for _, _, size in spans)
-        if lists > SPARE_LISTS + 16 * n * len(spans):
-            raise DataError(
-                f"the ids of columns {[c for c, _, _ in spans]} span {lists} values over {n} rows. "
-                "Number the values of each column without large gaps."
-            )
-        words, places = lay_out([size.bit_length() for _, _, size in spans])
-        slots, base = [], 0
-        for (column, first, size), (word, shift) in zip(spans, places, strict=True):
-            slots.append(
-                Slot(
-                    column=column,
-                    first=first,
-                    size=size,
-                    base=base,
-                    word=word,
-                    shift=shift,
-                    bits=size.bit_length(),
-                )
-            )
-            base += size
+        spans = {column: Span.of(x, column) for column in searched_columns(fields, columns)}
+        check_spans(spans, n)
+        base = Segment.build(x, spans)
+        return cls(base, columns, time.perf_counter() - begun)
 
-        counts = np.zeros(lists, np.int64)
-        rows = np.zeros((n, words), np.uint64)
-        for s in slots:
-            kernel.count_and_pack(
-                x, s.column, s.first, s.word, s.shift, counts[s.base : s.base + s.size], rows
+    def appended(self, x: NDArray[np.int32]) -> "BM25Index":
+        """An index of these rows and then of `x` int32 [M, F], whose numbers begin at N.
+
+        It answers every search as `build` of all rows does. This index stays as it is; what it
+        holds, in memory or mapped from a file, is shared.
+
+        Takes time and memory for the tail and for the lists, not for the rows of the base: the
+        tail (all rows since the base was built) is indexed anew, and since an idf depends on N,
+        that of each id is computed anew, 8 bytes and a logarithm for each id from a column's lowest
+        to its highest. So rows are best appended many at once.
+
+        Raises DataError for an `x` of another type or other columns, with a negative id, with ids
+        far beyond those held, or with more rows than an index takes.
+        """
+        begun = time.perf_counter()
+        check_ids(x, "x", self._columns)
+        if not len(x):
+            return self
+        n = self.n_rows + len(x)
+        if n > MAX_ROWS:
+            raise DataError(
+                f"x has {len(x)} rows, which makes {n}; an index takes up to {MAX_ROWS}."
             )
-        starts = np.zeros(lists + 1, np.int64)
-        np.cumsum(counts, out=starts[1:])
-        postings = np.empty(starts[-1], np.int32)
-        for s in slots:
-            cursor = starts[s.base : s.base + s.size].copy()
-            kernel.fill_postings(x, s.column, s.first, cursor, postings)
-        meta = _Meta(
-            format=FORMAT,
-            rows=n,
-            columns=columns,
-            words=words,
-            lists=lists,
-            postings=len(postings),
-            build_seconds=time.perf_counter() - begun,
-            slots=tuple(slots),
-        )
-        weights = np.log1p((n - counts + 0.5) / (counts + 0.5))
-        held = {"starts": starts, "weights": weights, "postings": postings, "rows": rows}
-        return cls(meta, held)
+        late = {column: Span.of(x, column) for column in self.fields}
+        rows = x[:, self.fields]
+        if self._tail is not None:
+            late = {slot.column: slot.span.joined(late[slot.column]) for slot in self._tail.slots}
+            rows = np.concatenate([self._tail.ids(), rows])
+        base = self._base
+        check_spans({slot.column: slot.span.joined(late[slot.column]) for slot in base.slots}, n)
+        tail = Segment.build(rows, late, range(len(late)))
+        base, tail = weighed_together(base, tail)
+        seconds = self._build_seconds + time.perf_counter() - begun
+        return BM25Index(base, self._columns, seconds, tail)
+
+    def compacted(self) -> "BM25Index":
+        """The same index in one segment, as `build` makes it of all rows; itself without a tail.
+
+        Takes the time of building, and besides the two indexes 4 bytes per row and searched field.
+        """
+        if self._tail is None:
+            return self
+        begun = time.perf_counter()
+        pairs = zip(self._base.slots, self._tail.slots, strict=True)
+        spans = {one.column: one.span.joined(other.span) for one, other in pairs}
+        rows = np.concatenate([self._base.ids(), self._tail.ids()])
+        base = Segment.build(rows, spans, range(len(spans)))
+        return BM25Index(base, self._columns, self._build_seconds + time.perf_counter() - begun)
 
     @property
     def n_rows(self) -> int:
         """N, the number of rows in the pool."""
-        return self._meta.rows
+        return self._n_rows
+
+    @property
+    def n_tail(self) -> int:
+        """How many of the rows were appended since the index was built or compacted."""
+        return 0 if self._tail is None else len(self._tail)
 
     @property
     def fields(self) -> tuple[int, ...]:
         """The columns that are searched, ascending."""
-        return tuple(s.column for s in self._meta.slots)
+        return self._base.columns
 
     @property
     def build_seconds(self) -> float:
-        """Wall time that building took, also of an opened index."""
-        return self._meta.build_seconds
+        """Wall time that building took, also of an opened index; appending included."""
+        return self._build_seconds
 
     @property
     def n_bytes(self) -> int:
         """Size of the index in bytes."""
-        return sum(array.nbytes for array in self._arrays.values())
+        held = [self._base] if self._tail is None else [self._base, self._tail]
+        return sum(array.nbytes for segment in held for array in segment.arrays.values())
 
     def search(
         self,
@@ -180,7 +165,8 @@ class BM25Index:
         before[b] count; the weights stay those of the whole pool.
 
         `threads` is the number of threads (None: one for a small batch, else one per core); the
-        answer never depends on it. `progress(done, total)` is called as queries are answered.
+        answer never depends on it. Where numba is missing, torch takes as many as it is set to.
+        `progress(done, total)` is called as queries are answered.
 
         Raises DataError for a `q` or `before` of another type or shape or a negative id, and
         ConfigError for a `k` outside 1..N.
@@ -197,39 +183,36 @@ class BM25Index:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-        """What `search` returns, and the number of rows it looked at for each query, int32 [B]."""
-        _check_ids(q, "q", self._meta.columns)
-        check_k(k, self.n_rows)
+        """What `search` returns, and the number of rows it looked at for each query, int32 [B].
+
+        (Where numba is missing, rows are looked at in blocks, so they are more.)
+        """
+        check_ids(q, "q", self._columns)
+        check_k(k, self._n_rows)
+        require(threads is None or threads >= 1, "threads", threads, "at least 1")
         n = len(q)
-        limits = np.full(n, self.n_rows, np.int64) if before is None else _limits(before, n)
-        q, limits = _frozen(q), _frozen(limits)
+        limits = frozen(row_limits(before, n, self._n_rows))
+        q = frozen(q)
         ids = np.empty((n, k), np.int32)
         scores = np.empty((n, k), np.float32)
         touched = np.empty(n, np.int32)
         bits = scores.view(np.int32)
-        held = self._arrays
+        form, base, tail = loops.chosen(), self._base, self._tail
 
         def answer(part: slice) -> None:
-            wrong = kernel.search(
-                q[part],
-                limits[part],
-                self._plan,
-                held["starts"],
-                held["weights"],
-                held["postings"],
-                held["rows"],
-                ids[part],
-                bits[part],
-                touched[part],
+            wrong = form.search(
+                q[part], limits[part], *base.searched, ids[part], bits[part], touched[part]
             )
             if wrong >= 0:
                 row = part.start + wrong
                 raise DataError(f"q holds a negative id in row {row}: {q[row].tolist()}.")
+            if tail is not None:
+                late = frozen(limits[part] - len(base))
+                _look_on(tail, len(base), q[part], late, ids[part], bits[part], touched[part])
 
-        require(threads is None or threads >= 1, "threads", threads, "at least 1")
         parts = [slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
         workers = min(cores() if threads is None else threads, len(parts))
-        if workers <= 1:
+        if workers <= 1 or not form.ONE_THREAD:
             # A thread that must first be woken costs more than a small batch.
             for part in parts:
                 answer(part)
@@ -241,16 +224,13 @@ class BM25Index:
         return ids, scores, touched
 
     def save(self, folder: Path) -> None:
-        """Write the index to `folder`, whole or not at all.
+        """Write the index to `folder`, whole or not at all; one with a tail is compacted for it.
 
         Raises ConfigError if the folder holds something already.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{shown(folder)} exists. Remove it or name another folder.")
-        with folder_aside(folder) as draft:
-            for name, array in self._arrays.items():
-                save_array(draft / f"{name}.npy", array)
-            write_json(draft / "meta.json", asdict(self._meta))
+        check_free(folder)
+        whole = self.compacted()
+        write_index(folder, whole._base, whole._columns, whole._build_seconds)
 
     @classmethod
     def open(cls, folder: Path) -> "BM25Index":
@@ -258,105 +238,37 @@ class BM25Index:
 
         Raises ArtefactError that names the file if one is missing, truncated or of another format.
         """
-        meta = _read_meta(folder / "meta.json")
-        shapes: dict[str, tuple[tuple[int, ...], type]] = {
-            "starts": ((meta.lists + 1,), np.int64),
-            "weights": ((meta.lists,), np.float64),
-            "postings": ((meta.postings,), np.int32),
-            "rows": ((meta.rows, meta.words), np.uint64),
-        }
-        arrays = {}
-        for name, (shape, dtype) in shapes.items():
-            arrays[name] = load_array(folder / f"{name}.npy")
-            if arrays[name].shape != shape or arrays[name].dtype != dtype:
-                raise ArtefactError(
-                    f"{shown(folder / name)}.npy is {arrays[name].dtype} {arrays[name].shape}; "
-                    f"expected {np.dtype(dtype)} {shape}. Remove its folder and run again."
-                )
-        if arrays["starts"][-1] != meta.postings:
-            raise ArtefactError(
-                f"{shown(folder)}: starts.npy counts {arrays['starts'][-1]} postings; "
-                f"expected {meta.postings}. Remove the folder and run again."
-            )
-        return cls(meta, arrays)
+        return cls(*read_index(folder))
 
 
-def check_k(k: int, n_rows: int) -> None:
-    """Raise ConfigError unless `k` is an integer in 1..n_rows."""
-    whole = isinstance(k, (int, np.integer)) and not isinstance(k, bool)
-    require(whole and 1 <= k <= n_rows, "k", k, f"an integer from 1 to {n_rows}, the pool's rows")
+def _look_on(
+    tail: Segment,
+    begin: int,
+    q: NDArray[np.int32],
+    limits: NDArray[np.int64],
+    ids: Ids,
+    bits: Bits,
+    touched: NDArray[np.int32],
+) -> None:
+    """Search `tail`, whose rows are numbered from `begin` on, and admit its hits to the answers.
+
+    The answers, `ids` and `bits` [B, k], are those of all earlier rows; `limits` count in the tail.
+    """
+    late_ids, late_bits, looked = np.empty_like(ids), np.empty_like(bits), np.empty_like(touched)
+    loops.chosen().search(q, limits, *tail.searched, late_ids, late_bits, looked)
+    touched += looked
+    # Both are best first. No hit has bits 0, below every hit; on a tie the earlier row stays.
+    k = ids.shape[1]
+    (better,) = np.nonzero(late_bits[:, 0] > bits[:, -1])
+    both_bits = np.concatenate([bits[better], late_bits[better]], axis=1)
+    moved = np.where(late_ids[better] >= 0, late_ids[better] + begin, -1)
+    both_ids = np.concatenate([ids[better], moved], axis=1)
+    # Stable, so of equal scores the row of the base, which is the lower one, leads.
+    order = np.argsort(-both_bits, axis=1, kind="stable")[:, :k]
+    ids[better] = np.take_along_axis(both_ids, order, 1)
+    bits[better] = np.take_along_axis(both_bits, order, 1)
 
 
 def _report(progress: Progress | None, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A contiguous read-only view, so that the kernel is compiled for one set of types.
-
-    (A memory-mapped array is read-only, a built one is not, and numba tells them apart.)
-    """
-    view = np.ascontiguousarray(np.asarray(array)).view()
-    view.flags.writeable = False
-    return view
-
-
-def _check_ids(ids: NDArray[Any], name: str, columns: int | None) -> None:
-    """Raise DataError unless `ids` is int32 with two axes and as many columns as the pool."""
-    if not isinstance(ids, np.ndarray) or ids.dtype != np.int32:
-        found = ids.dtype if isinstance(ids, np.ndarray) else type(ids).__name__
-        raise DataError(f"{name} is {found}; expected a numpy array of int32 ids.")
-    if ids.ndim != 2 or ids.shape[1] != (columns or ids.shape[1]):
-        wanted = "F" if columns is None else columns
-        raise DataError(f"{name} has shape {ids.shape}; expected [rows, {wanted}].")
-
-
-def _columns(fields: Sequence[int] | None, columns: int) -> list[int]:
-    """The columns to search, ascending."""
-    chosen = list(range(columns)) if fields is None else sorted(fields)
-    known = all(isinstance(c, (int, np.integer)) and 0 <= c < columns for c in chosen)
-    require(known, "fields", fields, f"column numbers from 0 to {columns - 1}")
-    require(len(set(chosen)) == len(chosen), "fields", fields, "distinct columns")
-    within = 1 <= len(chosen) <= kernel.MAX_FIELDS
-    require(within, "number of fields", len(chosen), f"1 to {kernel.MAX_FIELDS}")
-    return [int(c) for c in chosen]
-
-
-def _span(x: NDArray[np.int32], column: int) -> tuple[int, int]:
-    """Lowest id of a column, padding apart, and how many ids there are up to the highest."""
-    values = x[:, column]
-    low, high = int(values.min()), int(values.max())
-    if low < 0:
-        raise DataError(f"x holds the negative id {low} in column {column}; ids are 0 or more.")
-    if high == 0:
-        return 1, 0
-    if low == 0:
-        low = int(values.min(where=values > 0, initial=high))
-    return low, high - low + 1
-
-
-def _limits(before: NDArray[Any], n: int) -> NDArray[np.int64]:
-    """`before` as the kernel takes it."""
-    if not isinstance(before, np.ndarray) or before.dtype.kind not in "iu":
-        found = before.dtype if isinstance(before, np.ndarray) else type(before).__name__
-        raise DataError(f"before is {found}; expected a numpy array of int64 row numbers.")
-    if before.shape != (n,):
-        raise DataError(f"before has shape {before.shape}; expected ({n},), one per query.")
-    return before.astype(np.int64, copy=False)
-
-
-def _read_meta(path: Path) -> _Meta:
-    values = read_json(path)
-    found = values.get("format") if isinstance(values, dict) else None
-    if found != FORMAT:
-        raise ArtefactError(
-            f"{shown(path)} has format {found}; this version reads {FORMAT}. "
-            "Remove its folder and run again."
-        )
-    try:
-        return build_settings(_Meta, values, where=shown(path))
-    except (ConfigError, TypeError) as error:
-        raise ArtefactError(
-            f"{shown(path)} is damaged ({error}). Remove its folder and run again."
-        ) from None

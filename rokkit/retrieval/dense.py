@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from rokkit.config import require
 from rokkit.errors import DataError
 from rokkit.files import slices
-from rokkit.retrieval.bm25 import MAX_ROWS, Progress, check_k
+from rokkit.retrieval.bm25 import Progress
+from rokkit.retrieval.checks import MAX_ROWS, check_k
 
 QUERIES, VECTORS = 512, 4096  # compared at once: a block of products of 8 MB
 PAIRS = 2**16  # scored at once

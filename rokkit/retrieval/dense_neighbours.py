@@ -16,7 +16,8 @@ from rokkit.data.samples import Samples
 from rokkit.errors import ConfigError
 from rokkit.files import read_json
 from rokkit.retrieval.approximate import Approximation, VectorCells, VectorGraph, approximation
-from rokkit.retrieval.bm25 import Progress, check_k
+from rokkit.retrieval.bm25 import Progress
+from rokkit.retrieval.checks import check_k
 from rokkit.retrieval.dense import DenseIndex
 from rokkit.retrieval.tables import (
     Answer,

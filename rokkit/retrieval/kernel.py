@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ONE_THREAD = True  # per call
 # Up to this many matching fields the keys of all 2^n masks are tabulated per query; above it the
 # sum is formed row by row, in the same order and so with the same bits.
 TABLE_FIELDS = 8
-MAX_FIELDS = 62  # a match mask is one int64
 PREFETCH = 12  # rows ahead
 LOW = 0xFFFFFFFF
 
-# Columns of the plan, one row per searched field.
+# Columns of the plan, one row per searched field: a `Slot` of `segment`.
 COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)
 
 

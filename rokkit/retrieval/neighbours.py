@@ -16,7 +16,9 @@ from rokkit.data.samples import Samples
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.files import made_once, read_json
 from rokkit.paths import shown
-from rokkit.retrieval.bm25 import FORMAT, BM25Index, Progress, check_k
+from rokkit.retrieval.bm25 import BM25Index, Progress
+from rokkit.retrieval.checks import check_k
+from rokkit.retrieval.index_files import FORMAT
 from rokkit.retrieval.tables import (
     Answer,
     Neighbours,

@@ -118,15 +118,40 @@ def test_data_knows_tensors_but_no_networks() -> None:
         assert not any(name.startswith("torch.nn") for name in imports(path)), path
 
 
-@pytest.mark.parametrize("package", ["retrieval", "evaluation"])
-def test_search_and_metrics_need_no_torch(package: str) -> None:
-    for path in files(package):
+def test_metrics_need_no_torch() -> None:
+    for path in files("evaluation"):
         assert not any(_torch(name) for name in imports(path)), path
+
+
+def test_search_needs_torch_only_where_numba_is_missing() -> None:
+    using = {path.name for path in files("retrieval") if any(map(_torch, imports(path)))}
+    assert using == {"ragged.py"}
+    assert _importers("rokkit.retrieval.ragged") == {"loops.py"}
+
+
+def test_numba_is_looked_for_before_it_is_needed() -> None:
+    using = {path.name for path in PACKAGE.rglob("*.py") if any(map(_numba, imports(path)))}
+    assert using == {"machine.py", "kernel.py", "bootstrap_kernel.py"}
+    assert _importers("rokkit.retrieval.kernel") == {"loops.py"}
+    assert _importers("rokkit.evaluation.bootstrap_kernel") == {"bootstrap.py"}
 
 
 def test_only_the_runner_starts_papermill() -> None:
     using = {p.name for p in PACKAGE.rglob("*.py") if any(_papermill(n) for n in imports(p))}
     assert using == {"notebook_process.py"}
+
+
+def _importers(module: str) -> set[str]:
+    """Names of the files of rokkit that import the module."""
+    return {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if any(name == module or name.startswith(f"{module}.") for name in imports(path))
+    }
+
+
+def _numba(name: str) -> bool:
+    return name.partition(".")[0] in ("numba", "llvmlite")
 
 
 def _torch(name: str) -> bool:

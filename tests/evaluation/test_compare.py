@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rokkit.errors import ConfigError, DataError
-from rokkit.evaluation import auc, compare, contrast, log_loss, measure
+from rokkit.evaluation import auc, bootstrap, compare, contrast, log_loss, measure
 from rokkit.evaluation.bootstrap import draw, weighted_auc, weighted_log_loss
 
 
@@ -35,6 +35,20 @@ def test_weighted_metrics_are_those_of_the_repeated_samples(samples):
     for weighted, plain in ((weighted_auc, auc), (weighted_log_loss, log_loss)):
         expected = [plain(y[repeated], run[repeated]) for run in runs]
         assert weighted(y, runs)(counts) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 9))
+def test_without_a_compiler_the_aucs_are_equal_to_the_bit(seed, n, values):
+    generator = np.random.default_rng(seed)
+    y = generator.permutation(np.arange(n) % 2)
+    runs = generator.integers(0, values, (3, n)).astype(np.float32)
+    counts = draw(y, generator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "compiles", lambda: False)
+        plain = weighted_auc(y, runs)(counts)
+    assert bootstrap.compiles()
+    assert plain.tolist() == weighted_auc(y, runs)(counts).tolist()
 
 
 def test_draw_keeps_both_classes_and_the_number_of_samples():

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.retrieval import BM25Index
 
+pytestmark = pytest.mark.usefixtures("each_form")
+
 ARRAYS = ("starts", "weights", "postings", "rows")
 
 
@@ -43,12 +45,36 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, n: int)
 
 def test_arrays_are_mapped_not_read(tmp_path: Path) -> None:
     BM25Index.build(make()).save(tmp_path / "i")
-    for array in BM25Index.open(tmp_path / "i")._arrays.values():
+    for array in BM25Index.open(tmp_path / "i")._base.arrays.values():
         owner = array
         while isinstance(owner, np.ndarray) and owner.base is not None:
             owner = owner.base
         assert isinstance(owner, mmap.mmap)
         assert not array.flags.writeable
+
+
+def kilobytes_in_memory(folder: Path) -> dict[str, int]:
+    """Of the files of a folder, what this process has mapped and read: name -> kB."""
+    found, name = {}, ""
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, *rest = line.split()
+        if not first.endswith(":"):  # the head of a map, its path last
+            name = Path(rest[-1]).name if rest and rest[-1].startswith(str(folder)) else ""
+        elif first == "Rss:" and name:
+            found[name.removesuffix(".npy")] = int(rest[0])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is in memory")
+def test_neither_opening_nor_appending_reads_the_rows(tmp_path: Path) -> None:
+    folder, x = tmp_path.resolve() / "i", make(n=50_000)
+    BM25Index.build(x).save(folder)
+    index = BM25Index.open(folder)
+    more = index.appended(x[:5])
+    held = kilobytes_in_memory(folder)
+    assert (held["rows"], held["postings"], held["weights"]) == (0, 0, 0)
+    more.search(x[:100], 5)
+    assert min(kilobytes_in_memory(folder)[name] for name in ("rows", "postings")) > 0
 
 
 def test_saving_over_something_is_refused(tmp_path: Path) -> None:
