@@ -21,9 +21,9 @@ def compiles() -> bool:
     except Exception as error:  # one built for another Python or numpy fails in many ways
         warnings.warn(
             f"numba and llvmlite cannot both be imported ({type(error).__name__}: {error}). The "
-            "exact search runs on torch instead, and resampling on numpy: the same results, more "
-            "slowly. For the compiled forms: pip install numba llvmlite, under a Python that they "
-            "support.",
+            "exact search and gradients of id tables are left to torch, resampling to numpy: the "
+            "same results, more slowly. For the compiled forms: pip install numba llvmlite, under "
+            "a Python that they support.",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -2,11 +2,12 @@
 
 from typing import Any, no_type_check
 
-import numba
 import numpy as np
 
+from rokkit.compiled import compiled
 
-@numba.njit(cache=True, nogil=True)
+
+@compiled
 @no_type_check  # numba compiles the bare function, so the tests' type checker must not wrap it
 def weighted_aucs(counts: Any, order: Any, positive: Any, closes: Any) -> Any:
     """AUC of each run [R], as `_weighted_aucs` of `bootstrap` has it."""

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from rokkit.config import require
+from rokkit.machine import compiles
 
 
 @runtime_checkable
@@ -92,7 +93,7 @@ class _LookUp(torch.autograd.Function):
             place = flat[None].long()
             listed = torch.sparse_coo_tensor(place, values, ctx.shape, check_invariants=False)
             return listed, None, None
-        from rokkit.layers.scatter import add_rows  # what is compiled takes long to import
+        from rokkit.layers.embedding_kernel import add_rows  # what is compiled takes long to import
 
         sums = values.new_zeros(ctx.shape)
         add_rows(flat.numpy(), values.numpy(), sums.numpy())
@@ -107,6 +108,7 @@ def _added_up_here(weight: Tensor) -> bool:
         and weight.device.type == "cpu"
         and weight.dtype == torch.float32
         and not torch.compiler.is_compiling()
+        and compiles()
     )
 
 

@@ -11,16 +11,16 @@ Positive floats order like their bits, and of two equal scores the lower row has
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-F = TypeVar("F", bound=Callable[..., Any])
+from rokkit.compiled import compiled
 
 ONE_THREAD = True  # per call
 # Up to this many matching fields the keys of all 2^n masks are tabulated per query; above it the
@@ -31,18 +31,6 @@ LOW = 0xFFFFFFFF
 
 # Columns of the plan, one row per searched field: a `Slot` of `segment`.
 COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)
-
-
-def compiled(function: F) -> F:
-    """`function`, compiled at its first call and cached on disk where a folder can be written.
-
-    It runs without the interpreter lock, so that Python threads can share a batch.
-    """
-    try:
-        done: F = njit(cache=True, nogil=True, boundscheck=False)(function)
-    except RuntimeError:  # neither the package folder nor the user's cache folder can be written
-        done = njit(nogil=True, boundscheck=False)(function)
-    return done
 
 
 def _prefetch(_: Any, rows: Any, row: Any) -> Any:

@@ -7,6 +7,7 @@ from torch.optim import Adam
 
 from rokkit.errors import ConfigError
 from rokkit.layers.embedding import FieldEmbedding
+from rokkit.machine import compiles
 from rokkit.training.config import TrainConfig
 
 TABLES = (FieldEmbedding, nn.Embedding, nn.EmbeddingBag)
@@ -98,9 +99,10 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> Stepper:
     in RIM's public code (rim.py), which leaves out id tables and biases. Norms' scales are left
     out here too: every 1-d parameter is.
 
-    On another device than the CPU "lazy-adam" is dense Adam, whose results are its own.
+    On another device than the CPU, and where numba is missing, "lazy-adam" is dense Adam: the same
+    results but for rounding.
 
-    Raises ConfigError if nothing is trainable, and for "row-adagrad" on another device.
+    Raises ConfigError if nothing is trainable, and there for "row-adagrad".
     """
     decaying, free = parameter_groups(module)
     if not decaying and not free:
@@ -137,13 +139,15 @@ def _tables_by_row(
         return []
     held = {id(p) for p in trainable}
     found = [m for m in module.modules() if isinstance(m, FieldEmbedding) and id(m.weight) in held]
-    elsewhere = {t.weight.device.type for t in found} - {"cpu"}
-    if elsewhere and optimizer == "row-adagrad":
+    places = sorted({table.weight.device.type for table in found})
+    if places in ([], ["cpu"]) and compiles():
+        return found
+    if optimizer == "row-adagrad":
         raise ConfigError(
-            f"optimizer 'row-adagrad' works on the CPU; the tables are on {min(elsewhere)}. Take "
-            "device cpu, or optimizer 'adam'."
+            f"optimizer 'row-adagrad' works on the CPU and needs numba; the tables are on "
+            f"{', '.join(places)}. Take device cpu, or optimizer 'adam'."
         )
-    return [] if elsewhere else found
+    return []
 
 
 def parameter_groups(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rokkit.errors import TrainingError
 from rokkit.layers.embedding import FieldEmbedding
-from rokkit.training import row_kernels
+from rokkit.training import table_kernel
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # torch's defaults for Adam
 # A row without a gradient moves by less and less, as (beta1 / sqrt(beta2))^k after k steps. All
@@ -80,7 +80,7 @@ class TableOptimizer(ABC):
                 )
             ids, values = gradient._indices()[0].numpy(), gradient._values().numpy()
             rows, sums = np.empty(len(ids), np.int32), np.empty_like(values)
-            count = row_kernels.add_up(ids, values, slots, rows, sums)
+            count = table_kernel.add_up(ids, values, slots, rows, sums)
             self._update(table.weight.detach().numpy(), state, rows[:count], sums[:count])
 
     def state_dict(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class LazyAdam(TableOptimizer):
         state = self._state[place]
         step = int(state["step"])
         rates, roots = self._schedule.until(step)
-        row_kernels.replay(
+        table_kernel.replay(
             rows,
             step,
             self._tables[place].weight.detach().numpy(),
@@ -164,7 +164,9 @@ class LazyAdam(TableOptimizer):
         rates, roots = self._schedule.until(step)
         m, v, last = (state[name].numpy() for name in ("m", "v", "last"))
         betas = (BETA1, BETA2)
-        row_kernels.adam(rows, sums, step, weight, m, v, last, rates[step], roots[step], betas, EPS)
+        table_kernel.adam(
+            rows, sums, step, weight, m, v, last, rates[step], roots[step], betas, EPS
+        )
 
 
 class _Schedule:
@@ -204,4 +206,4 @@ class RowAdagrad(TableOptimizer):
         sums: NDArray[np.float32],
     ) -> None:
         squares = state["squares"].numpy()
-        row_kernels.adagrad(rows, sums, weight, squares, self.learning_rate, EPS)
+        table_kernel.adagrad(rows, sums, weight, squares, self.learning_rate, EPS)

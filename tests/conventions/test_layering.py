@@ -26,7 +26,15 @@ ALLOWED = {
         "knowledge",
     },
 }
-CORE = {"config", "errors", "files", "machine", "paths", "registry"}  # what packages share
+CORE = {
+    "config",
+    "errors",
+    "files",
+    "machine",
+    "compiled",
+    "paths",
+    "registry",
+}  # what packages share
 DOORS = {"cli", "commands", "doctor", "notebook", "overview", "runner"}  # where a person enters
 TOOLS = {
     "html_report",
@@ -131,9 +139,14 @@ def test_search_needs_torch_only_where_numba_is_missing() -> None:
 
 def test_numba_is_looked_for_before_it_is_needed() -> None:
     using = {path.name for path in PACKAGE.rglob("*.py") if any(map(_numba, imports(path)))}
-    assert using == {"machine.py", "kernel.py", "bootstrap_kernel.py"}
+    assert using == {"machine.py", "compiled.py", "kernel.py"}
+    kernels = {"kernel.py", "bootstrap_kernel.py", "embedding_kernel.py", "table_kernel.py"}
+    assert _importers("rokkit.compiled") == kernels
     assert _importers("rokkit.retrieval.kernel") == {"loops.py"}
     assert _importers("rokkit.evaluation.bootstrap_kernel") == {"bootstrap.py"}
+    assert _importers("rokkit.layers.embedding_kernel") == {"embedding.py"}
+    assert _importers("rokkit.training.table_kernel") == {"table_optim.py"}
+    assert _importers("rokkit.training.table_optim") == {"optim.py"}
 
 
 def test_only_the_runner_starts_papermill() -> None:

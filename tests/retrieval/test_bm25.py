@@ -331,21 +331,3 @@ def test_bad_query(q: Any, k: Any, before: Any, error: type[Exception], message:
 def test_bad_threads() -> None:
     with pytest.raises(ConfigError, match="threads is 0"):
         BM25Index.build(GOOD).search(GOOD, 1, threads=0)
-
-
-def test_compiles_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    # numba refuses `cache=True` for a read-only package and a read-only home.
-    njit, asked = kernel.njit, []
-
-    def read_only(cache: bool = False, **options: bool) -> Any:
-        asked.append(cache)
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return njit(**options)
-
-    def double(value: int) -> int:
-        return 2 * value
-
-    monkeypatch.setattr(kernel, "njit", read_only)
-    assert kernel.compiled(double)(4) == 8
-    assert asked == [True, False]

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from rokkit.evaluation import compare
+from rokkit.layers import FieldEmbedding
 from rokkit.retrieval import BM25Index, kernel, loops
 
 # Run with the folder that holds the input.
@@ -24,7 +26,14 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     import rokkit
 
-    compiled = {"rokkit.retrieval.kernel", "rokkit.evaluation.bootstrap_kernel"}
+    compiled = {
+        "rokkit.compiled",
+        "rokkit.retrieval.kernel",
+        "rokkit.evaluation.bootstrap_kernel",
+        "rokkit.layers.embedding_kernel",
+        "rokkit.training.table_kernel",
+        "rokkit.training.table_optim",
+    }
     names = {module.name for module in pkgutil.walk_packages(rokkit.__path__, "rokkit.")}
     assert compiled < names
     for name in sorted(names - compiled):
@@ -37,10 +46,27 @@ with warnings.catch_warnings(record=True) as said:
     ids, scores = index.search(q, 6)
     index.save(folder / "saved")
     found = compare(p[:2], p[2:], y, n_boot=20)
+
+    import torch
+    from rokkit.errors import ConfigError
+    from rokkit.layers import FieldEmbedding
+    from rokkit.training import TrainConfig
+    from rokkit.training.optim import DenseAdam, make_optimizer
+
+    table = FieldEmbedding(200, 3)
+    (table(torch.from_numpy(q)) * torch.arange(3.0)).sum().backward()
+    lazy = make_optimizer(table, TrainConfig(optimizer="lazy-adam"))
+    try:
+        refused = ""
+        make_optimizer(table, TrainConfig(optimizer="row-adagrad"))
+    except ConfigError as error:
+        refused = str(error)
+np.save(folder / "gradient.npy", table.weight.grad.numpy())
 np.save(folder / "ids.npy", ids)
 np.save(folder / "scores.npy", scores)
 kept = [str(one.message) for one in said if "numba" in str(one.message)]
 told = {"quiet": quiet, "said": kept, "form": loops.chosen().__name__}
+told |= {"lazy": isinstance(lazy, DenseAdam), "refused": refused}
 told["bootstrap"] = [found.low, found.high, found.p_bootstrap]
 (folder / "told.json").write_text(json.dumps(told))
 """
@@ -74,3 +100,9 @@ def test_everything_works_and_answers_alike(tmp_path: Path) -> None:
 
     found = compare(p[:2], p[2:], y, n_boot=20)
     assert told["bootstrap"] == [found.low, found.high, found.p_bootstrap]
+
+    table = FieldEmbedding(200, 3)
+    (table(torch.from_numpy(q)) * torch.arange(3.0)).sum().backward()
+    assert (np.load(tmp_path / "gradient.npy") == table.weight.grad.numpy()).all()
+    assert told["lazy"]
+    assert "needs numba" in told["refused"]
