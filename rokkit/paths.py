@@ -44,6 +44,11 @@ def executed_root() -> Path:
     return Path(os.environ.get("ROKKIT_EXECUTED") or root() / "executed")
 
 
+def exported_root() -> Path:
+    """Models to be served. `ROKKIT_EXPORTED`, else `<root>/exported`."""
+    return Path(os.environ.get("ROKKIT_EXPORTED") or root() / "exported")
+
+
 def shown(path: Path) -> str:
     """A path as a person reads it: relative to the project where it lies in it."""
     try:

@@ -8,7 +8,7 @@ from jaxtyping import install_import_hook
 install_import_hook(
     [
         f"rokkit.{package}"
-        for package in ("layers", "models", "knowledge", "training", "evaluation")
+        for package in ("layers", "models", "knowledge", "training", "evaluation", "serving")
     ],
     "beartype.beartype",
 )

@@ -46,7 +46,7 @@ def main() -> int:
     shutil.rmtree(aside, ignore_errors=True)
     places = {
         f"ROKKIT_{what}": str(aside / what.lower())
-        for what in ("RUNS", "RESULTS", "FIGURES", "EXECUTED")
+        for what in ("RUNS", "RESULTS", "FIGURES", "EXECUTED", "EXPORTED")
     }
     env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"} | places
     codes = {}

@@ -27,6 +27,7 @@ from rokkit.experiments.data_table import (
     profile_table,
 )
 from rokkit.experiments.evidence import Evidence
+from rokkit.experiments.export import Exported, export_run
 from rokkit.experiments.failure import RunError, RunFailure
 from rokkit.experiments.figures import (
     SavedFigure,
@@ -81,6 +82,7 @@ __all__ = [
     "CLAIMS",
     "DataSpec",
     "Evidence",
+    "Exported",
     "KnowledgeSpec",
     "ModelSpec",
     "Paired",
@@ -121,6 +123,7 @@ __all__ = [
     "data_table",
     "events_figure",
     "events_frame",
+    "export_run",
     "history_figure",
     "history_frame",
     "imitation",

@@ -54,7 +54,7 @@ def match_scores(
     Rows have one token per field, so BM25 is a sum of idf (up to a factor). Above 0 where anything
     matches, 0 elsewhere; padding matches nothing.
     """
-    weight = idf[target] * chosen * (target != 0)
+    weight = idf[target.long()] * chosen * (target != 0)  # ONNX takes no other index
     return ((history == target[:, None]) * weight[:, None]).sum(2)
 
 

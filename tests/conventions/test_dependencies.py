@@ -74,7 +74,9 @@ def test_what_is_declared_is_used(name: str) -> None:
 
 def test_every_dependency_has_a_reason_beside_it() -> None:
     lists = re.findall(
-        r"^(?:dependencies|test|dense|dask) = \[\n(.*?)^\]", PYPROJECT, re.DOTALL | re.MULTILINE
+        r"^(?:dependencies|test|dense|dask|export) = \[\n(.*?)^\]",
+        PYPROJECT,
+        re.DOTALL | re.MULTILINE,
     )
     lines = [line for held in lists for line in held.splitlines()]
     assert len(lines) == len(CORE) + len(TEST) + len(OPTIONAL)

@@ -16,6 +16,7 @@ ALLOWED = {
     "evaluation": set(),
     "training": {"data", "retrieval", "layers", "evaluation"},
     "knowledge": {"data", "layers", "models", "training"},
+    "serving": {"data", "models", "knowledge"},
     "experiments": {
         "data",
         "retrieval",
@@ -24,6 +25,7 @@ ALLOWED = {
         "evaluation",
         "training",
         "knowledge",
+        "serving",
     },
 }
 CORE = {

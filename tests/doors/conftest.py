@@ -9,7 +9,7 @@ import pytest
 from rokkit.data import ImpressionLog, LogField, Origin, PerUser, Shares, Source, register_source
 from rokkit.data.sources import REGISTRY
 
-PLACES = ("DATA", "RUNS", "RESULTS", "FIGURES", "EXECUTED")
+PLACES = ("DATA", "RUNS", "RESULTS", "FIGURES", "EXECUTED", "EXPORTED")
 
 
 @pytest.fixture

@@ -47,7 +47,9 @@ COMMANDS = all_commands(parser())
 def test_the_commands_are_those_of_the_readme() -> None:
     names = {" ".join(words) for words in COMMANDS}
     data = {f"data {name}" for name in ("list", "fetch", "build", "describe", "twin")}
-    assert names == {"", "data", "run", "tune", "models", "table", "claims", "doctor"} | data
+    assert (
+        names == {"", "data", "run", "tune", "models", "table", "claims", "export", "doctor"} | data
+    )
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -104,6 +106,7 @@ def test_help_does_not_wait_for_torch() -> None:
         ("table -p systems=[DINN]", "system 'DINN' is not known. Did you mean 'DIN'?"),
         ("table --params no.yaml", "no.yaml does not exist. Params files lie in params/."),
         ("table --params params", "params cannot be read: Is a directory."),
+        ("export din-s0", "run 'din-s0' is not known in "),
     ],
 )
 @pytest.mark.usefixtures("toy")

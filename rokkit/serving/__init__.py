@@ -1,0 +1,22 @@
+"""What is shipped: programs that answer without rokkit, the vocabulary, and what says how to ask.
+
+Nothing here knows a run folder; `rokkit.experiments.export` brings what a run holds.
+"""
+
+from rokkit.serving.artefact import ABOUT, Artefact, write_artefact
+from rokkit.serving.onnx import require_onnx, write_onnx
+from rokkit.serving.programs import Program, exported, of_base, of_model
+from rokkit.serving.vocabulary import write_vocabulary
+
+__all__ = [
+    "ABOUT",
+    "Artefact",
+    "Program",
+    "exported",
+    "of_base",
+    "of_model",
+    "require_onnx",
+    "write_artefact",
+    "write_onnx",
+    "write_vocabulary",
+]
