@@ -25,12 +25,11 @@ from harness.arguments import kept_in, parser
 from harness.contenders import OutOfTheRace
 from harness.results import Results
 from harness.surroundings import called, load, surroundings
+from rokkit.errors import unknown_name
 from search import hard_shapes, tmall_like
 from search.engines import OURS
 from search.field import Effort, Field, at_hand
 from search.report import EXHAUSTIVE, goals, name_of, page
-
-from rokkit.errors import unknown_name
 
 PACKAGES = ("rokkit", "numpy", "numba", "scipy", "bm25s", "sparse_dot_topn", "tantivy")
 FULL = Effort(

@@ -9,7 +9,6 @@ from typing import Any
 
 from harness.contenders import Contender, OutOfTheRace, Process
 from harness.turns import Rate, Turn, in_rounds, summary
-
 from search import exactness
 from search.engines import MOST_ROWS, OURS, PYTHON, lucene
 

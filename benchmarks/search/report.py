@@ -5,7 +5,6 @@ from typing import Any
 
 from harness.goals import Goal, goals_table
 from harness.results import Cases, table
-
 from search.engines import OURS
 from search.field import BEFORE
 from search.hard_shapes import SHAPES

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.answering import serve, timed
 from numpy.typing import NDArray
 
+from harness.answering import serve, timed
 from search.engines import engine
 
 OPENINGS = 5
