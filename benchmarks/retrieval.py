@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.arguments import kept_in, parser
-from harness.contenders import OutOfTheRace
-from harness.results import Results
+from harness.contenders import Contender, OutOfTheRace
+from harness.results import Cases, Results
 from harness.surroundings import called, load, surroundings
 from rokkit.errors import unknown_name
 from search import hard_shapes, tmall_like
 from search.engines import OURS
 from search.field import Effort, Field, at_hand
-from search.report import EXHAUSTIVE, goals, name_of, page
+from search.pools import FIVE, TMALL, Pool
+from search.report import EXHAUSTIVE, goals, page
 
 PACKAGES = ("rokkit", "numpy", "numba", "scipy", "bm25s", "sparse_dot_topn", "tantivy")
 FULL = Effort(
@@ -65,27 +66,30 @@ def main() -> int:
     chosen = chosen_of(asked.only, list(contenders))
     effort = replace(QUICK if asked.quick else FULL, **given(asked))
     results = Results("retrieval", kept_in(asked), page)
-    measured, wrong = [], []
-    for kind, rows, fields in cases(asked):
-        names = chosen if kind == "tmall-like" else [n for n in chosen if n in (OURS, *EXHAUSTIVE)]
-        with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-            case = run(kind, rows, fields, asked, effort, [contenders[n] for n in names], folder)
-        if kind == "tmall-like" and asked.only is None:
-            case["left_out"] += missing
-        measured.append(name_of(kind, rows, fields))
-        results.keep(measured[-1], case)
-        wrong += [
-            n for same in case["exact"].values() for n, one in same.items() if not one["holds"]
-        ]
+    measured = {}
+    for pool in pools(asked):
+        names = [n for n in chosen if n in (OURS, *EXHAUSTIVE)] if pool.hard else chosen
+        case = run(pool, asked, effort, [contenders[name] for name in names])
+        case["left_out"] += [] if pool.hard or asked.only else missing
+        results.keep(pool.name, case)
+        measured[pool.name] = results.cases[pool.name]
     print(results.page())
-    for name in sorted(set(wrong)):
-        print(f"{name}: its answers are not ours.")
-    missed = [
-        one
-        for one in goals({name: results.cases[name] for name in measured})
-        if one.verdict == "not met"
+    wrong = differing(measured)
+    for one in wrong:
+        print(f"{one}: its answers are not ours.", file=sys.stderr)
+    missed = [goal.text for goal in goals(measured) if goal.verdict == "not met"]
+    return 1 if missed or wrong else 0
+
+
+def differing(cases: Cases) -> list[str]:
+    """The engines whose answers were not ours, case by case."""
+    return [
+        f"{case}: {name}"
+        for case, found in cases.items()
+        for same in found["exact"].values()
+        for name, one in same.items()
+        if not one["holds"]
     ]
-    return 1 if wrong or missed else 0
 
 
 def arguments() -> argparse.Namespace:
@@ -150,42 +154,37 @@ def chosen_of(only: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return [OURS, *(n for n in found if n != OURS)]
 
 
-def cases(asked: argparse.Namespace) -> list[tuple[str, int, str]]:
-    """(kind, rows, fields) of each, small ones first."""
-    found = [("tmall-like", rows, fields) for rows in sorted(asked.rows) for fields in asked.fields]
-    return found + [(shape, asked.shape_rows, "five") for shape in asked.shapes]
+def pools(asked: argparse.Namespace) -> list[Pool]:
+    """Those that are asked for, small ones first."""
+    found = [Pool(TMALL, rows, fields) for rows in sorted(asked.rows) for fields in asked.fields]
+    return found + [Pool(shape, asked.shape_rows, FIVE) for shape in asked.shapes]
 
 
 def run(
-    kind: str,
-    rows: int,
-    fields: str,
-    asked: argparse.Namespace,
-    effort: Effort,
-    contenders: Sequence[Any],
-    folder: str,
+    pool: Pool, asked: argparse.Namespace, effort: Effort, contenders: Sequence[Contender]
 ) -> dict[str, Any]:
-    """Everything that is measured of one case."""
-    place, begun, start = Path(folder), time.perf_counter(), load()
-    print(f"{name_of(kind, rows, fields)} ...", file=sys.stderr, flush=True)
-    hard = kind in hard_shapes.SHAPES
-    width = hard_shapes.FIELDS if hard else tmall_like.FIELD_SETS[fields]
-    shape = (kind,) if hard else ()
-    make = hard_shapes.make if hard else tmall_like.make
-    pool, queries = make(*shape, rows, effort.queries, asked.seed, place)
-    found: dict[str, Any] = {"kind": kind, "rows": rows, "fields": width, "seed": asked.seed}
-    found |= {"about": surroundings(called(), PACKAGES), "exact": {}, "speed": {}, "latency": {}}
-    found["touched"] = {}
-    with Field.of(contenders, pool, queries, rows, width, effort, place) as field:
-        for k in [10] if hard else asked.k:
+    """Everything that is measured of one pool."""
+    print(f"{pool.name} ...", file=sys.stderr, flush=True)
+    begun, start = time.perf_counter(), load()
+    found: dict[str, Any] = {"exact": {}, "speed": {}, "latency": {}, "touched": {}}
+    with (
+        tempfile.TemporaryDirectory(dir=asked.folder) as folder,
+        Field.of(contenders, pool, asked.seed, effort, Path(folder)) as field,
+    ):
+        for k in [10] if pool.hard else asked.k:
             found["exact"][k] = field.check(k)
             found["speed"][k] = field.speed(k)
             found["latency"][k] = field.latency(k)
             found["touched"][k] = field.touched(k)
         found |= {"opening": field.opening(), "building": field.building}
-    found |= {"load": [start, load()], "left_out": field.left_out}
+    about = surroundings(called(), PACKAGES)
+    for name, built in field.building.items():
+        if "runtime" in built:
+            about["versions"][name] = built["runtime"]
     print(f"  {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-    return found
+    sizes = {"kind": pool.kind, "rows": pool.rows, "fields": pool.width, "seed": asked.seed}
+    rest = {"load": [start, load()], "left_out": field.left_out, "about": about}
+    return found | sizes | rest
 
 
 if __name__ == "__main__":

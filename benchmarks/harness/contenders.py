@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,14 @@ class Contender:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def python_of(name: str) -> str:
+    """The Python that runs a contender: this one, or that which ROKKIT_PYTHON_<NAME> names.
+
+    Frameworks whose dependencies clash live in environments of their own.
+    """
+    return os.environ.get("ROKKIT_PYTHON_" + re.sub(r"\W", "_", name).upper(), sys.executable)
 
 
 class Process:

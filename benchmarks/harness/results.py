@@ -26,7 +26,7 @@ class Results:
     def keep(self, case: str, found: Mapping[str, Any]) -> None:
         """Put what was found of a case in its place, and write both files."""
         # What is shown is what a reader of the file would see.
-        self.cases[case] = json.loads(json.dumps(found))
+        self.cases[case] = json.loads(json.dumps(found, sort_keys=True))
         if self._json is not None:
             write_json(self._json, {"cases": self.cases})
             write_text(self._json.with_suffix(".md"), self.page())

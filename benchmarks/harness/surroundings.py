@@ -26,8 +26,9 @@ def surroundings(command: Iterable[str], packages: Iterable[str]) -> dict[str, A
 
 
 def called() -> list[str]:
-    """The command as it was given, without the folders of this machine."""
-    return ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    """The command as it was given, of absolute paths the name alone: folders are this machine's."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    return ["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]
 
 
 def cpu_model() -> str:

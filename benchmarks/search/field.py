@@ -1,29 +1,32 @@
 """The engines at one pool: started, built, checked against ours and warmed up; then they race."""
 
-import sys
+import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contenders import Contender, OutOfTheRace, Process
+from harness.contenders import Contender, OutOfTheRace, Process, python_of
 from harness.turns import Rate, Turn, in_rounds, summary
 from search import exactness
-from search.engines import MOST_ROWS, OURS, PYTHON, lucene
+from search.engines import MOST_ROWS, OURS, PYTHON, Answer, lucene
+from search.pools import Pool
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 BEFORE = "ours, before"  # ours among the rows before a row
 FEWEST = 20  # queries of a turn
+CHECK_SECONDS = 20.0  # within which more answers than those are compared
 
 
 def at_hand() -> tuple[dict[str, Contender], list[str]]:
     """(every engine that may run here, by name; what is known to be missing)."""
     paths = [str(BENCHMARKS), str(BENCHMARKS.parent)]
-    here = {"PYTHONPATH": ":".join(paths)}
+    here = {"PYTHONPATH": os.pathsep.join(paths)}
     found = {
         name: Contender(
-            name=name, command=(sys.executable, "-m", "search.serve", name), environment=here
+            name=name, command=(python_of(name), "-m", "search.serve", name), environment=here
         )
         for name in PYTHON
     }
@@ -46,10 +49,11 @@ class Effort:
 class Field:
     """The engines of one pool. What drops out is told in `left_out`, and the others go on."""
 
-    def __init__(self, queries: Path, fields: int, effort: Effort, folder: Path) -> None:
-        self.asked = {"queries": str(queries), "fields": fields}
+    def __init__(self, pool: Pool, effort: Effort, folder: Path) -> None:
+        self.pool = pool
         self.effort = effort
         self.folder = folder
+        self.asked: dict[str, Any] = {"fields": pool.width}  # what every request says
         self.running: dict[str, Process] = {}
         self.building: dict[str, dict[str, Any]] = {}
         self.pace: dict[str, float] = {}  # seconds per query, as of the last warm-up
@@ -58,51 +62,68 @@ class Field:
     @classmethod
     @contextmanager
     def of(
-        cls,
-        contenders: Sequence[Contender],
-        pool: Path,
-        queries: Path,
-        rows: int,
-        fields: int,
-        effort: Effort,
-        folder: Path,
+        cls, contenders: Sequence[Contender], pool: Pool, seed: int, effort: Effort, folder: Path
     ) -> Iterator["Field"]:
-        """Start the contenders and have them build, one after the other; end them afterwards."""
-        made = cls(queries, fields, effort, folder)
+        """Make the pool, start the contenders, have them build in turn; end them afterwards."""
+        made = cls(pool, effort, folder)
+        rows, queries = pool.make(effort.queries, seed, folder)
+        made.asked["queries"] = str(queries)
         with ExitStack() as stack:
             for one in contenders:
-                if rows > MOST_ROWS.get(one.name, rows):
+                if pool.rows > MOST_ROWS.get(one.name, pool.rows):
                     most = f"{MOST_ROWS[one.name]:,} rows"
                     made.left_out.append(f"{one.name}: not tried on more than {most}.")
                     continue
                 try:
-                    place = folder / one.name.replace(" ", "-")
-                    place.mkdir()
-                    process = stack.enter_context(Process(one, place / "log"))
-                    built = process.ask("build", pool=str(pool), fields=fields, folder=str(place))
+                    made._enter(one, str(rows), stack)
                 except OutOfTheRace as reason:
                     made.left_out.append(str(reason))
-                    continue
-                made.running[one.name], made.building[one.name] = process, built
             if OURS not in made.running:
                 raise OutOfTheRace(" ".join(made.left_out))
             yield made
 
+    def _enter(self, one: Contender, rows: str, stack: ExitStack) -> None:
+        """Start a contender and have it build; OutOfTheRace if it cannot."""
+        place = self.folder / one.name.replace(" ", "-")
+        place.mkdir()
+        process = stack.enter_context(Process(one, place / "log"))
+        try:
+            built = process.ask("build", pool=rows, fields=self.pool.width, folder=str(place))
+        except OutOfTheRace:
+            process.close()  # at once, for the memory that it holds
+            raise
+        self.running[one.name], self.building[one.name] = process, built
+
     def check(self, k: int) -> dict[str, Any]:
         """Compare the answers of all with ours; an engine whose answers differ is left out."""
-        n = min(self.effort.checked, self.effort.queries)
-        answers, found = {}, {}
-        for name in list(self.running):
-            out = str(self.folder / name.replace(" ", "-"))
-            if self._ask(name, "answer", n=n, k=k, out=out) is not None:
-                answers[name] = exactness.read(out, n, k)
-        for name, answer in answers.items():
-            per_idf = self.building[name]["per_idf"]
-            same = exactness.agreement(name, answers[OURS], answer, per_idf)
+        ours = self._answer(OURS, min(self.effort.checked, self.effort.queries), k)
+        assert ours is not None
+        found = {}
+        for name in [name for name in self.running if name != OURS]:
+            answer = self._answer(name, min(FEWEST, len(ours[0])), k)
+            # The others only where they are quickly had.
+            n = min(len(ours[0]), int(CHECK_SECONDS / self.pace.get(name, CHECK_SECONDS)))
+            if answer is not None and n > len(answer[0]):
+                answer = self._answer(name, n, k)
+            if answer is None:
+                continue
+            n = len(answer[0])
+            same = exactness.agreement(
+                name, (ours[0][:n], ours[1][:n]), answer, self.building[name]["per_idf"]
+            )
             found[name] = same.kept()
             if not same.holds:
                 self._drop(name, f"{name}: its answers are not ours ({found[name]}).")
         return found
+
+    def _answer(self, name: str, n: int, k: int) -> Answer | None:
+        """What is found for the first `n` queries; None if the engine dropped out."""
+        out = str(self.folder / "answer")
+        begun = time.perf_counter()
+        if self._ask(name, "answer", n=n, k=k, out=out) is None:
+            return None
+        self.pace[name] = (time.perf_counter() - begun) / n
+        return exactness.read(out, n, k)
 
     def speed(self, k: int) -> dict[str, Any]:
         """Queries per second of all, and of ours among the rows before a row."""

@@ -8,26 +8,22 @@ from harness.results import Cases, table
 from search.engines import OURS
 from search.field import BEFORE
 from search.hard_shapes import SHAPES
+from search.pools import FIVE, TMALL, Pool
 
 Case = Mapping[str, Any]
 EXHAUSTIVE = ("term at a time", "row by row")
 MILLION = 1_000_000
-TMALL = 55_000_000
-
-
-def name_of(kind: str, rows: int, fields: str) -> str:
-    """The name of a case: "tmall-like, 1,000,000 rows, rim5"."""
-    return f"{kind}, {rows:,} rows, {fields}"
+WHOLE = 55_000_000  # the Tmall log
 
 
 def goals(cases: Cases) -> list[Goal]:
     """What was to be reached on one thread, K = 10, and what was."""
-    five = cases.get(name_of("tmall-like", MILLION, "rim5"))
-    nine = cases.get(name_of("tmall-like", MILLION, "all9"))
-    whole = cases.get(name_of("tmall-like", TMALL, "rim5"))
-    ten = cases.get(name_of("tmall-like", 10 * MILLION, "rim5"))
+    five = cases.get(Pool(TMALL, MILLION, "rim5").name)
+    nine = cases.get(Pool(TMALL, MILLION, "all9").name)
+    whole = cases.get(Pool(TMALL, WHOLE, "rim5").name)
+    ten = cases.get(Pool(TMALL, 10 * MILLION, "rim5").name)
     found = [
-        Goal(text=f"{text}, as fast as {peer}", bound=bound, measured=_times(case, peer), unit="x")
+        Goal(text=f"{text}, against {peer}", bound=bound, measured=_times(case, peer), unit="x")
         for text, case, peer, bound in (
             ("1 M rows, five fields", five, "lucene", 30),
             ("1 M rows, five fields", five, "tantivy", 40),
@@ -47,11 +43,11 @@ def goals(cases: Cases) -> list[Goal]:
             )
         )
     for shape in SHAPES:
-        case = cases.get(name_of(shape, MILLION, "five"))
+        case = cases.get(Pool(shape, MILLION, FIVE).name)
         times = [one for one in (_times(case, name) for name in EXHAUSTIVE) if one is not None]
         found.append(
             Goal(
-                text=f"1 M rows, {shape}, as fast as the better exhaustive search",
+                text=f"1 M rows, {shape}, against the better exhaustive search",
                 bound=1,
                 measured=min(times, default=None),
                 unit="x",
@@ -119,7 +115,7 @@ def _ours(case: Case, k: str) -> str:
     looked, same = case["touched"][k], [one["queries"] for one in case["exact"][k].values()]
     return (
         f"Ours looks at {looked['mean']:,.0f} rows per query (p50 {looked['p50']:,.0f}, p99 "
-        f"{looked['p99']:,.0f}). Answers are compared on {max(same):,} queries."
+        f"{looked['p99']:,.0f}). Answers are compared on {max(same, default=0):,} queries."
     )
 
 

@@ -29,7 +29,8 @@ FIELD_SETS = {"rim5": 5, "all9": 9}
 DAYS, LAST_DAYS = 184, 11
 FAVOURITES, FAITHFUL = 4, 0.7  # categories a user prefers, and the share of rows that fall there
 ACTIONS = np.cumsum([0.88, 0.01, 0.05, 0.06])  # click, cart, purchase, favourite
-USER_SKEW, ITEM_SKEW, KIND_SKEW = 0.5, 0.75, 0.7
+USER_SKEW, ITEM_SKEW, KIND_SKEW, FAVOURITE_SKEW = 0.5, 0.75, 0.4, 0.1
+AGE_SKEW, GENDER_SKEW = 0.4, 0.6
 SLICE = 1 << 20  # rows made at once
 
 
@@ -74,8 +75,10 @@ def make_world(rows: int, rng: np.random.Generator) -> World:
     return World(
         sizes=(users, items, *kinds, 9, 3, 4, DAYS),
         of_item=of_item,
-        of_user=np.column_stack([power_law(rng, users, 9, 0.5), power_law(rng, users, 3, 0.9)]),
-        favourites=power_law(rng, (users, FAVOURITES), kinds[0], KIND_SKEW),
+        of_user=np.column_stack(
+            [power_law(rng, users, 9, AGE_SKEW), power_law(rng, users, 3, GENDER_SKEW)]
+        ),
+        favourites=power_law(rng, (users, FAVOURITES), kinds[0], FAVOURITE_SKEW),
         # Items are numbered by popularity, so a stable sort keeps popular ones first.
         by_category=np.argsort(of_item[:, 0], kind="stable"),
         starts=np.concatenate([[0], np.cumsum(np.bincount(of_item[:, 0], minlength=kinds[0]))]),

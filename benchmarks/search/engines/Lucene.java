@@ -116,7 +116,8 @@ public class Lucene {
             }
         }
         return "{\"cpu\": " + cpu / 1e9 + ", \"wall\": " + wall / 1e9 + ", \"bytes\": " + bytes
-                + ", \"per_idf\": " + perIdf(number(asked, "fields")) + "}";
+                + ", \"per_idf\": " + perIdf(number(asked, "fields"))
+                + ", \"runtime\": \"Java " + Runtime.version() + "\"}";
     }
 
     /** A score by the sum of the idf: without norms a document counts as one term long. */
