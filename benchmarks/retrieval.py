@@ -26,6 +26,7 @@ from harness.contenders import Contender, OutOfTheRace
 from harness.results import Cases, Results
 from harness.surroundings import called, load, surroundings
 from rokkit.errors import unknown_name
+from rokkit.progress import span
 from search import hard_shapes, tmall_like
 from search.engines import OURS
 from search.field import Effort, Field, at_hand
@@ -164,24 +165,29 @@ def run(
     pool: Pool, asked: argparse.Namespace, effort: Effort, contenders: Sequence[Contender]
 ) -> dict[str, Any]:
     """Everything that is measured of one pool."""
-    print(f"{pool.name} ...", file=sys.stderr, flush=True)
     begun, start = time.perf_counter(), load()
+
+    def tell(what: str) -> None:
+        print(f"{pool.name}: {what}, {span(time.perf_counter() - begun)}", file=sys.stderr)
+
     found: dict[str, Any] = {"exact": {}, "speed": {}, "latency": {}, "touched": {}}
     with (
         tempfile.TemporaryDirectory(dir=asked.folder) as folder,
         Field.of(contenders, pool, asked.seed, effort, Path(folder)) as field,
     ):
+        tell(f"{len(field.running)} engines built")
         for k in [10] if pool.hard else asked.k:
             found["exact"][k] = field.check(k)
+            found["touched"][k] = field.touched(k)
+            tell(f"K = {k}, answers compared")
             found["speed"][k] = field.speed(k)
             found["latency"][k] = field.latency(k)
-            found["touched"][k] = field.touched(k)
+            tell(f"K = {k}, measured")
         found |= {"opening": field.opening(), "building": field.building}
     about = surroundings(called(), PACKAGES)
     for name, built in field.building.items():
         if "runtime" in built:
             about["versions"][name] = built["runtime"]
-    print(f"  {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     sizes = {"kind": pool.kind, "rows": pool.rows, "fields": pool.width, "seed": asked.seed}
     rest = {"load": [start, load()], "left_out": field.left_out, "about": about}
     return found | sizes | rest

@@ -12,11 +12,9 @@ compiled = njit(cache=True, nogil=True)  # on disk, for each process is a new on
 
 
 @compiled
-def _offer(row, score, ids, values):
-    """Put a row where it belongs among the best so far: higher score, then lower row."""
+def _insert(row, score, ids, values):
+    """Put a row among the best so far, which it belongs to: higher score, then lower row."""
     place = len(ids) - 1
-    if score < values[place] or (score == values[place] and (score == 0 or row > ids[place])):
-        return
     while place > 0 and (
         values[place - 1] < score or (values[place - 1] == score and ids[place - 1] > row)
     ):
@@ -27,19 +25,24 @@ def _offer(row, score, ids, values):
 
 @compiled
 def _row_by_row(x, q, weights, ids, values):
+    last = ids.shape[1] - 1
     for b in range(len(q)):
+        best, score_of = ids[b], values[b]
         for row in range(len(x)):
             total = 0.0
             for f in range(x.shape[1]):
                 if x[row, f] == q[b, f]:
                     total += weights[b, f]
-            if total > 0:
-                _offer(row, np.float32(total), ids[b], values[b])
+            score = np.float32(total)
+            if score > score_of[last]:  # rows ascend, so an equal one comes too late
+                _insert(row, score, best, score_of)
 
 
 @compiled
 def _term_at_a_time(postings, starts, q, weights, totals, seen, ids, values):
+    last = ids.shape[1] - 1
     for b in range(len(q)):
+        best, score_of = ids[b], values[b]
         n = 0
         for f in range(q.shape[1]):
             weight = weights[b, f]
@@ -52,8 +55,12 @@ def _term_at_a_time(postings, starts, q, weights, totals, seen, ids, values):
                     n += 1
                 totals[row] += weight
         for i in range(n):
-            _offer(seen[i], np.float32(totals[seen[i]]), ids[b], values[b])
-            totals[seen[i]] = 0
+            row = seen[i]
+            score = np.float32(totals[row])
+            totals[row] = 0
+            worst = score_of[last]
+            if score > worst or (score == worst and row < best[last]):
+                _insert(row, score, best, score_of)
 
 
 @compiled
