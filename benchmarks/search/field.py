@@ -41,8 +41,8 @@ class Effort:
     queries: int  # at hand; a turn takes the first of them, as many as its seconds allow
     checked: int  # queries whose answers are compared
     rounds: int
-    turn_seconds: float
-    warm_up_seconds: float  # of search that is not counted, for each engine
+    turn_seconds: float  # by wall clock
+    warm_up_seconds: float  # processor seconds of search that are not counted, of each engine
     calls: int  # single calls of a turn
 
 
@@ -171,7 +171,7 @@ class Field:
             if reply is None:
                 return None
             took = reply["wall"]
-            spent += took
+            spent += reply["cpu"]
             if took > 0:
                 share = self.effort.turn_seconds / took
                 n = max(FEWEST, min(self.effort.queries, int(n * min(share, 8))))

@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,7 @@ def fake_jar(path: Path, java: int, manifest: str, constants: bytes = b"") -> Pa
 
 
 @pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Jars of two versions of Lucene, beside one that is none; no JDK."""
     jars = tmp_path / "jars"
     jars.mkdir()
