@@ -1,7 +1,7 @@
 """From a raw log of any length to samples, index and neighbours: time, memory, bytes.
 
     python benchmarks/data_scale.py taobao:1000000 taobao:10000000 taobao:100150807
-    python benchmarks/data_scale.py tmall:10000000 --folder /big/disk --results benchmarks/results
+    python benchmarks/data_scale.py tmall:10000000 --folder /big/disk
 
 Each stage runs in a process of its own, so its peak of memory is its own (and holds what Python and
 its packages need, about .4 GB; times leave their import out): writing the twin's raw
@@ -12,7 +12,6 @@ Peak memory is the process's largest resident set, pages of mapped files include
 those out (the system takes them back when it needs them). It is looked at five times a second.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -24,8 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from harness.arguments import kept_in, parser
+from rokkit.files import write_json, write_text
+
 K = 10
 QUERIES = 100_000
+LOG, QUICK_LOG = "taobao:1000000", "taobao:20000"
 MB, GB = 1 << 20, 1 << 30
 
 
@@ -123,23 +126,21 @@ def _bytes(folder: Path) -> int:
 
 def main() -> None:
     """Run the stages of every log in turn, and write what was measured after each."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("logs", nargs="*", help="format:rows")
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "rokkit-scale")
-    parser.add_argument("--results", type=Path, help="folder for data_scale.md and .json")
-    parser.add_argument("--target-rate", type=float, default=1.0)
-    parser.add_argument("--stage", nargs=3, metavar=("NAME", "FORMAT", "ROWS"), help="internal")
-    args = parser.parse_args()
+    made = parser(__doc__)
+    made.add_argument("logs", nargs="*", help=f"format:rows (default: {LOG})")
+    made.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "rokkit-scale")
+    made.add_argument("--target-rate", type=float, default=1.0)
+    made.add_argument("--stage", nargs=3, metavar=("NAME", "FORMAT", "ROWS"), help="internal")
+    args = made.parse_args()
     if args.stage:
         name, form, rows = args.stage
         print(json.dumps(stage(name, form, int(rows), args.folder, args.target_rate)))
         return
     environment = {**os.environ, "ROKKIT_DATA": str(args.folder)}
-    kept = None if args.results is None else args.results / "data_scale.json"
+    folder = kept_in(args)
+    kept = None if folder is None else folder / "data_scale.json"
     found = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
-    for log in args.logs:
+    for log in args.logs or [QUICK_LOG if args.quick else LOG]:
         form, _, rows = log.partition(":")
         found[log] = {}
         for name in ("twin", "samples", "index", "queries"):
@@ -148,8 +149,8 @@ def main() -> None:
             found[log][name] = measured(arguments, environment)
             print(log, name, json.dumps(found[log][name]), flush=True)
         if kept is not None:
-            kept.write_text(json.dumps(found, indent=2, sort_keys=True) + "\n")
-            kept.with_suffix(".md").write_text(report(found, args.target_rate))
+            write_json(kept, found)
+            write_text(kept.with_suffix(".md"), report(found, args.target_rate))
     print(report(found, args.target_rate))
 
 

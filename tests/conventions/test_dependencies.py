@@ -21,8 +21,14 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT: dict[str, Any] = tomllib.loads(PYPROJECT)["project"]
 CORE = [Requirement(text) for text in PROJECT["dependencies"]]
 TEST = [Requirement(text) for text in PROJECT["optional-dependencies"]["test"]]
+# What benchmarks compare with: in no lock and no environment, but said to be missing.
+PEERS = [Requirement(text) for text in PROJECT["optional-dependencies"]["bench"]]
 # What needs one of these says so where it is missing.
-EXTRAS = {name: held for name, held in PROJECT["optional-dependencies"].items() if name != "test"}
+EXTRAS = {
+    name: held
+    for name, held in PROJECT["optional-dependencies"].items()
+    if name not in ("test", "bench")
+}
 OPTIONAL = [Requirement(text) for held in EXTRAS.values() for text in held]
 LOCK = {
     canonicalize_name(name): version
@@ -74,12 +80,12 @@ def test_what_is_declared_is_used(name: str) -> None:
 
 def test_every_dependency_has_a_reason_beside_it() -> None:
     lists = re.findall(
-        r"^(?:dependencies|test|dense|dask|export) = \[\n(.*?)^\]",
+        r"^(?:dependencies|test|dense|dask|export|bench) = \[\n(.*?)^\]",
         PYPROJECT,
         re.DOTALL | re.MULTILINE,
     )
     lines = [line for held in lists for line in held.splitlines()]
-    assert len(lines) == len(CORE) + len(TEST) + len(OPTIONAL)
+    assert len(lines) == len(CORE) + len(TEST) + len(OPTIONAL) + len(PEERS)
     for line in lines:
         assert re.fullmatch(r'  "[^"]+", +# \S.{3,}', line), line
 
@@ -90,10 +96,17 @@ def test_it_is_pinned_within_its_bounds(one: Requirement) -> None:
     assert one.specifier.contains(LOCK[canonicalize_name(one.name)])
 
 
-@pytest.mark.parametrize("one", OPTIONAL, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", OPTIONAL + PEERS, ids=lambda one: one.name)
 def test_what_is_optional_has_a_lower_bound_alone(one: Requirement) -> None:
     # The lock has it all the same: the studies of this repository take it.
     assert [spec.operator for spec in one.specifier] == [">="]
+
+
+def test_peers_are_in_no_lock_and_no_environment() -> None:
+    held = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    for one in PEERS:
+        assert canonicalize_name(one.name) not in LOCK
+        assert one.name not in held
 
 
 def test_only_the_data_set_is_pinned_by_the_project_itself() -> None:

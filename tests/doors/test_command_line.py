@@ -48,7 +48,9 @@ def test_the_commands_are_those_of_the_readme() -> None:
     names = {" ".join(words) for words in COMMANDS}
     data = {f"data {name}" for name in ("list", "fetch", "build", "describe", "twin")}
     assert (
-        names == {"", "data", "run", "tune", "models", "table", "claims", "export", "doctor"} | data
+        names
+        == {"", "data", "run", "tune", "models", "table", "claims", "export", "bench", "doctor"}
+        | data
     )
 
 
@@ -100,6 +102,7 @@ def test_help_does_not_wait_for_torch() -> None:
         ("data build toy --option users=many", "data set 'toy': users is 'many' (str)"),
         ("data build toy --option users", "--option: 'users' is not an option"),
         ("data build toy --option users=[6", "the value of 'users=[6' cannot be read as YAML"),
+        ("bench retreival", "benchmark 'retreival' is not known. Did you mean 'retrieval'?"),
         ("models dni", "model 'dni' is not known. Did you mean 'din'?"),
         ("table -p alhpa=0.3", "parameters: setting 'alhpa' is not known. Did you mean 'alpha'?"),
         ("table -p dataset=toyy", "data set 'toyy' is not known. Did you mean 'toy'?"),

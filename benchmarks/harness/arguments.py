@@ -1,0 +1,31 @@
+"""The two arguments that every benchmark takes; `rokkit bench` passes them on."""
+
+import argparse
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+def parser(about: str) -> argparse.ArgumentParser:
+    """A parser with `--quick` and `--output`, described by a module's docstring."""
+    made = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--quick", action="store_true", help="a size that only shows that it works; nothing is kept"
+    )
+    made.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="where results are kept (default: benchmarks/results; with --quick: nowhere)",
+    )
+    return made
+
+
+def kept_in(asked: argparse.Namespace) -> Path | None:
+    """The folder for results; None if nothing is to be kept."""
+    if asked.output is not None or asked.quick:
+        folder: Path | None = asked.output
+        return folder
+    return RESULTS
