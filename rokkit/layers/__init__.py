@@ -6,7 +6,6 @@ from rokkit.layers.attention import (
     ActivationUnit,
     BehaviourAttention,
     BilinearUnit,
-    NeighbourAttention,
     masked_softmax,
 )
 from rokkit.layers.batch_norm import BatchNorm
@@ -21,6 +20,7 @@ from rokkit.layers.interaction import (
 )
 from rokkit.layers.memory import MemoryState, UserMemory
 from rokkit.layers.mlp import MLP, hidden_layers
+from rokkit.layers.neighbour_attention import NeighbourAttention
 from rokkit.layers.periodic import MemoryReader, PeriodicMemory, slot_covariance
 from rokkit.layers.propagation import PropagationLayer
 from rokkit.layers.recurrent import AUGRU, NextBehaviour, StateActivationUnit, StateAttention

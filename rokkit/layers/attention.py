@@ -1,4 +1,4 @@
-"""Attention over a user's behaviours (DIN) and over retrieved samples (RIM).
+"""Attention over a user's behaviours (DIN), and by products.
 
 Symbols: B batch; T behaviours; K neighbours; D width of a query and of a key; n behaviours that are
 no padding, over the whole batch.
@@ -123,19 +123,6 @@ class ProductAttention(nn.Module):
     def scores(self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
         """⟨W x + b, S_k⟩."""
         return torch.bmm(keys, self.query(x)[:, :, None]).squeeze(2)
-
-
-class NeighbourAttention(ProductAttention):
-    """RIM's attention over the neighbours (rim.py)."""
-
-    def __init__(self, dim: int, scale: bool = False) -> None:
-        """`scale` divides the products by √D, as in the author's PyTorch version."""
-        super().__init__(dim, dim)
-        self.factor = dim**-0.5 if scale else 1.0
-
-    def scores(self, x: Float[Tensor, "B P"], keys: Float[Tensor, "B K D"]) -> Float[Tensor, "B K"]:
-        """⟨W x + b, S_k⟩, divided by √D with `scale`."""
-        return super().scores(x, keys) * self.factor
 
 
 def fixed_shapes(tensor: Tensor) -> bool:

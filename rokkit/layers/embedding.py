@@ -3,6 +3,7 @@
 Symbols: V ids, id 0 the padding; d width of an embedding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,8 +47,9 @@ class FieldEmbedding(nn.Module):
         require(n_ids >= 1, "n_ids", n_ids, "at least 1, the padding row")
         require(dim >= 1, "dim", dim, "at least 1")
         require(std >= 0, "std", std, "at least 0")
-        # Set by an optimizer that wants to know which rows were looked up.
+        # Set by an optimizer that wants to know which rows were, and are about to be, looked up.
         self.sparse_gradient = False
+        self.on_reading: Callable[[Tensor], None] | None = None
         self.weight = nn.Parameter(torch.empty(n_ids, dim))
         nn.init.normal_(self.weight, std=std)
         with torch.no_grad():
@@ -60,10 +62,16 @@ class FieldEmbedding(nn.Module):
 
     def forward(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
         """Rows of the table."""
-        if _added_up_here(self.weight):
+        self.announce(ids)
+        if torch.is_grad_enabled() and self.weight.requires_grad and loops_apply(self.weight):
             found: Tensor = _LookUp.apply(self.weight, ids, self.sparse_gradient)  # type: ignore[no-untyped-call]
             return found
         return functional.embedding(ids, self.weight, padding_idx=0)
+
+    def announce(self, ids: Int[Tensor, "*shape"]) -> None:
+        """Rows are about to be read, by a look-up or otherwise."""
+        if self.on_reading is not None:
+            self.on_reading(ids)
 
     def of_history(self, ids: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape d"]:
         """The same rows: a history's ids mean what a target's do."""
@@ -100,12 +108,10 @@ class _LookUp(torch.autograd.Function):
         return sums, None, None
 
 
-def _added_up_here(weight: Tensor) -> bool:
-    """True in a training on the CPU that runs step by step."""
+def loops_apply(weight: Tensor) -> bool:
+    """True where compiled loops can work on a table: on the CPU, while nothing is traced."""
     return (
-        torch.is_grad_enabled()
-        and weight.requires_grad
-        and weight.device.type == "cpu"
+        weight.device.type == "cpu"
         and weight.dtype == torch.float32
         and not torch.compiler.is_compiling()
         and compiles()

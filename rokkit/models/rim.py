@@ -102,11 +102,7 @@ class RIM(Backbone):
 
     def attention_weights(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B K"]:
         """a: the weight of each neighbour in r; all 0 for a row without neighbours."""
-        assert batch.neighbours is not None
-        assert batch.neighbour_mask is not None
-        s = embedding(batch.neighbours).flatten(2)
-        weights: Tensor = self.attention(flat(embedding(batch.x)), s, batch.neighbour_mask)
-        return weights
+        return self._attend(batch, embedding, flat(embedding(batch.x)))[1]
 
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B R"]:
         """φ = r ("RIM's aggregated representations", §4.4)."""
@@ -127,10 +123,15 @@ class RIM(Backbone):
     def _aggregate(
         self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B D"]
     ) -> Float[Tensor, "B R"]:
-        assert batch.neighbours is not None
         assert batch.neighbour_labels is not None
+        r_f, weights = self._attend(batch, embedding, x)
+        clicked = (weights * batch.neighbour_labels).sum(1, keepdim=True)
+        shares = torch.cat([weights.sum(1, keepdim=True) - clicked, clicked], dim=1)  # [B, 2]
+        return torch.cat([r_f, shares @ self.labels.weight], dim=1)
+
+    def _attend(
+        self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B D"]
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B K"]]:
+        assert batch.neighbours is not None
         assert batch.neighbour_mask is not None
-        s = embedding(batch.neighbours).flatten(2)  # [B, K, D]
-        s_and_y = torch.cat([s, self.labels(batch.neighbour_labels)], dim=2)
-        weights = self.attention(x, s, batch.neighbour_mask)
-        return torch.bmm(weights[:, None], s_and_y).squeeze(1)
+        return self.attention.over_ids(x, batch.neighbours, batch.neighbour_mask, embedding)

@@ -4,6 +4,7 @@ A dense optimizer reads and writes every row of a table at every step, though a 
 thousand of them. Symbols: V rows; d width; t the step, from 1.
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -106,10 +107,8 @@ class LazyAdam(TableOptimizer):
     def __init__(self, tables: Sequence[FieldEmbedding], learning_rate: float) -> None:
         super().__init__(tables, learning_rate)
         self._schedule = _Schedule(learning_rate)
-        self._hooks = [
-            table.register_forward_pre_hook(self._before(place))
-            for place, table in enumerate(self._tables)
-        ]
+        for place, table in enumerate(self._tables):
+            table.on_reading = functools.partial(self._before_reading, place)
 
     def settle(self) -> None:
         """Replay what any row has missed: reads and writes whole tables."""
@@ -119,8 +118,8 @@ class LazyAdam(TableOptimizer):
     def close(self) -> None:
         """Leave the tables settled, with dense gradients, and no longer watched."""
         super().close()
-        for hook in self._hooks:
-            hook.remove()
+        for table in self._tables:
+            table.on_reading = None
 
     def _begin(self, weight: Tensor) -> dict[str, Tensor]:
         return {
@@ -130,11 +129,8 @@ class LazyAdam(TableOptimizer):
             "last": torch.zeros(len(weight), dtype=torch.int32),  # step that each row stands at
         }
 
-    def _before(self, place: int) -> Any:
-        def replay(_: Any, arguments: tuple[Tensor]) -> None:
-            self._replay(place, arguments[0].reshape(-1).numpy())
-
-        return replay
+    def _before_reading(self, place: int, ids: Tensor) -> None:
+        self._replay(place, ids.reshape(-1).numpy())
 
     def _replay(self, place: int, rows: NDArray[Any]) -> None:
         state = self._state[place]

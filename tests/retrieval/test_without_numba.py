@@ -31,6 +31,7 @@ with warnings.catch_warnings(record=True) as said:
         "rokkit.retrieval.kernel",
         "rokkit.evaluation.bootstrap_kernel",
         "rokkit.layers.embedding_kernel",
+        "rokkit.layers.neighbour_kernel",
         "rokkit.training.table_kernel",
         "rokkit.training.table_optim",
     }
