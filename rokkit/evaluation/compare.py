@@ -50,6 +50,11 @@ class Comparison:
     differences: tuple[float, ...]  # per seed
 
     @property
+    def p(self) -> float:
+        """`p_value` as a number: NaN with one seed."""
+        return float("nan") if self.p_value is None else self.p_value
+
+    @property
     def finding(self) -> Literal["better", "worse", "not decided"]:
         """What the comparison says of a against b.
 

@@ -104,8 +104,7 @@ def comparisons_table(found: Mapping[tuple[str, str], Comparison]) -> Table:
     """What `comparisons` found, a row per pair."""
     rows = []
     for (system, against), c in found.items():
-        p_value = np.nan if c.p_value is None else c.p_value
-        numbers = (c.difference, c.low, c.high, p_value, c.p_bootstrap)
+        numbers = (c.difference, c.low, c.high, c.p, c.p_bootstrap)
         rows.append((system, against, c.n_seeds, *numbers, c.finding))
     columns = [
         "System",

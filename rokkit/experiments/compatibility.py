@@ -40,7 +40,7 @@ def compatibility_table(reports: Sequence[Report]) -> Table:
                 "Difference": c.difference,
                 "Low": c.low,
                 "High": c.high,
-                "p (seeds)": np.nan if c.p_value is None else c.p_value,
+                "p (seeds)": c.p,
                 "Finding": c.finding,
                 "Rel. Impr. %": rel_impr(aucs[1], aucs[0]) if aucs[0] > 0.5 else np.nan,
                 "Ratio %": plain_impr(aucs[1], aucs[0]),

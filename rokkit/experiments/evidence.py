@@ -129,7 +129,7 @@ class Evidence:
             effect=sign * c.difference,
             low=min(sign * c.low, sign * c.high),
             high=max(sign * c.low, sign * c.high),
-            p_value=np.nan if c.p_value is None else c.p_value,
+            p_value=c.p,
             seeds=c.n_seeds,
             unit="AUC" if metric == "auc" else "log-loss",
         )

@@ -41,8 +41,7 @@ def orderings_table(reports: Sequence[Report], paired: Paired | None = None) -> 
     for ahead, behind in ordered_pairs(held):
         margins = list(published(ahead, behind).values())
         c = paired(ahead, behind)
-        p_value = np.nan if c.p_value is None else c.p_value
-        ours = (c.difference, c.low, c.high, p_value, WORDS[c.finding])
+        ours = (c.difference, c.low, c.high, c.p, WORDS[c.finding])
         rows.append((ahead, behind, min(margins), max(margins), *ours))
     signed = ("Paper, least", "Paper, largest", "Ours", "Low", "High")
     columns = ["Ahead in the paper", "Behind", *signed, "p (seeds)", "Here"]

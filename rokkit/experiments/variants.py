@@ -52,7 +52,7 @@ def variants_table(
         if variant != against:
             c = paired(str(variant), str(against))
             row |= {"Difference": c.difference, "Low": c.low, "High": c.high}
-            row["p (seeds)"] = np.nan if c.p_value is None else c.p_value
+            row["p (seeds)"] = c.p
             row["Finding"] = c.finding
         for dataset in paper.DATASETS if published else ():
             at = (published or {}).get(variant)
