@@ -7,7 +7,6 @@ its data sets (Tables 2 to 4). Here a paired test decides, over runs of ours.
 from collections.abc import Iterable, Sequence
 from itertools import permutations
 
-import numpy as np
 import pandas as pd
 
 from rokkit.experiments import paper
