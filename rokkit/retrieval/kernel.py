@@ -28,6 +28,7 @@ ONE_THREAD = True  # per call
 TABLE_FIELDS = 8
 PREFETCH = 12  # rows ahead
 LOW = 0xFFFFFFFF
+ONE = np.uint64(1)
 
 # Columns of the plan, one row per searched field: a `Slot` of `segment`.
 COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)
@@ -54,6 +55,18 @@ def _prefetch(_: Any, rows: Any, row: Any) -> Any:
 
 
 prefetch: Callable[[NDArray[np.uint64], int], None] = intrinsic(_prefetch)
+
+
+def _lowest_bit(_: Any, word: Any) -> Any:
+    """Type and code of `lowest_bit(word)`: the place of the lowest bit set in a uint64, not 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
+lowest_bit: Callable[[np.uint64], np.uint64] = intrinsic(_lowest_bit)
 
 
 @compiled
@@ -186,10 +199,15 @@ def search(
     begin = np.empty(n_fields, np.int64)
     end = np.empty(n_fields, np.int64)
     weight = np.empty(n_fields, np.float64)
-    word = np.empty(n_fields, np.int64)
-    field_mask = np.empty(n_fields, np.uint64)
-    wanted = np.empty(n_fields, np.uint64)
     order = np.empty(n_fields, np.int64)
+    n_words = rows.shape[1]
+    wanted = np.empty(n_words, np.uint64)  # the query, packed like a row
+    top = np.empty(n_words, np.uint64)  # the highest bit of each field of the query
+    rest = np.empty(n_words, np.uint64)  # their other bits
+    done = np.empty(n_words, np.uint64)  # highest bits of the fields whose lists are done with
+    top_of = np.empty(n_fields, np.uint64)
+    word_of = np.empty(n_fields, np.int64)
+    field_at = np.empty(64 * n_words, np.int64)  # by word and highest bit
     table = np.empty(1 << TABLE_FIELDS, np.int64)
     sums = np.empty(1 << TABLE_FIELDS, np.float64)
     single = np.empty(1 << TABLE_FIELDS, np.float32)
@@ -199,6 +217,7 @@ def search(
     for b in range(q.shape[0]):
         # The lists of this query: fields whose id the pool holds, in field order.
         n_live = 0
+        wanted[:], top[:], rest[:], done[:] = 0, 0, 0, 0
         for j in range(n_fields):
             value = np.int64(q[b, plan[j, COLUMN]])
             if value < 0:
@@ -212,11 +231,14 @@ def search(
             begin[n_live] = starts[at]
             end[n_live] = starts[at + 1]
             weight[n_live] = weights[at]
-            word[n_live] = plan[j, WORD]
-            shift = np.uint64(plan[j, SHIFT])
-            ones = (np.uint64(1) << np.uint64(plan[j, BITS])) - np.uint64(1)
-            field_mask[n_live] = ones << shift
-            wanted[n_live] = np.uint64(code + 1) << shift
+            w, shift = plan[j, WORD], plan[j, SHIFT]
+            last = shift + plan[j, BITS] - 1
+            top_of[n_live] = ONE << np.uint64(last)
+            word_of[n_live] = w
+            field_at[64 * w + last] = n_live
+            wanted[w] |= np.uint64(code + 1) << np.uint64(shift)
+            top[w] |= top_of[n_live]
+            rest[w] |= top_of[n_live] - (ONE << np.uint64(shift))
             # Rarest first: the weight falls as a list grows.
             place = n_live
             while place > 0 and weight[order[place - 1]] < weight[n_live]:
@@ -232,7 +254,6 @@ def search(
         n = 0
         worst = np.int64(0)  # the smallest key held once k are held; no key is that small
         looked = 0
-        seen = 0  # fields whose lists are done with
         open_fields = np.int64((1 << n_live) - 1)
         for p in range(n_live):
             # A row not in an earlier list matches the fields still open at the very most.
@@ -242,6 +263,8 @@ def search(
             if bound <= worst:
                 break  # and later bounds are lower still
             field = order[p]
+            alone = np.int64(1) << field  # of most rows of a list no other field matches
+            of_alone = table[alone] if tabulated else _key(alone, n_live, weight, single, bits)
             stop = end[field]
             for i in range(begin[field], min(begin[field] + PREFETCH, stop)):
                 prefetch(rows, postings[i])
@@ -254,12 +277,26 @@ def search(
                     prefetch(rows, postings[i + PREFETCH])
                 looked += 1
                 mask = np.int64(0)
-                for t in range(n_live):
-                    same = (rows[row, word[t]] & field_mask[t]) == wanted[t]
-                    mask |= np.int64(same) << t
-                if mask & seen:
+                earlier = False  # in a list that is done with
+                for w in range(n_words):
+                    # A field equals the query's if no bit of it differs. `rest` carries into the
+                    # highest bit if one below does, and never further.
+                    differs = (rows[row, w] ^ wanted[w]) & (top[w] | rest[w])
+                    same = ~(((differs & rest[w]) + rest[w]) | differs) & top[w]
+                    if same & done[w]:
+                        earlier = True
+                        break
+                    while same:
+                        mask |= np.int64(1) << field_at[64 * w + np.int64(lowest_bit(same))]
+                        same &= same - ONE
+                if earlier:
                     continue
-                at_row_0 = table[mask] if tabulated else _key(mask, n_live, weight, single, bits)
+                if mask == alone:
+                    at_row_0 = of_alone
+                elif tabulated:
+                    at_row_0 = table[mask]
+                else:
+                    at_row_0 = _key(mask, n_live, weight, single, bits)
                 key = at_row_0 - row
                 if n < k:
                     _insert(best, n, key)
@@ -269,7 +306,7 @@ def search(
                 elif key > worst:
                     _replace_worst(best, n, key)
                     worst = best[0]
-            seen |= 1 << field
+            done[word_of[field]] |= top_of[field]
             open_fields &= ~(1 << field)
 
         touched[b] = looked
