@@ -8,14 +8,7 @@ from rokkit.experiments.comparisons import (
     comparisons_table,
 )
 from rokkit.experiments.compatibility import compatibility_table, with_and_without
-from rokkit.experiments.costs import (
-    latency_reading,
-    latency_table,
-    measured_latency,
-    networks,
-    phases_reading,
-    phases_table,
-)
+from rokkit.experiments.costs import phases_reading, phases_table
 from rokkit.experiments.data_table import (
     card_table,
     cuts,
@@ -48,6 +41,12 @@ from rokkit.experiments.figures import (
     variants_figure,
 )
 from rokkit.experiments.grouping import by_system, on_test
+from rokkit.experiments.inference import (
+    latency_reading,
+    latency_table,
+    measured_latency,
+    networks,
+)
 from rokkit.experiments.ledger import CLAIMS, claims_table, verdicts
 from rokkit.experiments.orderings import orderings_table
 from rokkit.experiments.overall import (

@@ -16,7 +16,6 @@ import pandas as pd
 from rokkit.errors import ArtefactError
 from rokkit.evaluation.compare import Metric
 from rokkit.experiments.compatibility import with_and_without
-from rokkit.experiments.costs import measured_latency
 from rokkit.experiments.evidence import (
     Evidence,
     Finding,
@@ -27,6 +26,7 @@ from rokkit.experiments.evidence import (
     plainly,
     ratio_below,
 )
+from rokkit.experiments.inference import measured_latency
 from rokkit.experiments.spaces import kept_measures
 from rokkit.experiments.systems import ROK
 from rokkit.experiments.tables import Table, aligned

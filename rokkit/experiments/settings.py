@@ -116,6 +116,10 @@ class Settings:
     protocols: tuple[str, ...] = _setting(
         (), "options of the data set, each compared with the study's own (18_protocol)"
     )
+    forms: tuple[Literal["eager", "onnx", "compiled"], ...] = _setting(
+        ("eager",),
+        "how a model is asked: eager, onnx (extra [export]), compiled",
+    )
     soft_weight: float = _setting(0.5, "weight of the teacher's probabilities in <backbone>+SOFT")
 
     # Where it runs

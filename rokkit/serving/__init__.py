@@ -4,7 +4,7 @@ Nothing here knows a run folder; `rokkit.experiments.export` brings what a run h
 """
 
 from rokkit.serving.artefact import ABOUT, Artefact, write_artefact
-from rokkit.serving.onnx import require_onnx, write_onnx
+from rokkit.serving.onnx import missing_packages, require_onnx, session, write_onnx
 from rokkit.serving.programs import Program, exported, of_base, of_model
 from rokkit.serving.vocabulary import write_vocabulary
 
@@ -13,9 +13,11 @@ __all__ = [
     "Artefact",
     "Program",
     "exported",
+    "missing_packages",
     "of_base",
     "of_model",
     "require_onnx",
+    "session",
     "write_artefact",
     "write_onnx",
     "write_vocabulary",

@@ -60,10 +60,17 @@ def write_onnx(path: Path, made: ExportedProgram, program: Program) -> None:
     found.save(str(path))
 
 
-def session(path: Path, program: Program) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """Answers by the ONNX file at `path`: arrays of ids by input, arrays by output."""
+def session(
+    path: Path, program: Program, threads: int = 0
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Answers by the ONNX file at `path`: arrays of ids by input, arrays by output.
+
+    It is read whole; `threads` 0 leaves their number to the runtime.
+    """
     runtime = importlib.import_module("onnxruntime")
-    held = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    held = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def answer(ids: Mapping[str, NDArray[np.int32]]) -> dict[str, NDArray[np.float32]]:
         found = held.run(list(program.outputs), {name: ids[name] for name in program.inputs})

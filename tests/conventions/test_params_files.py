@@ -88,6 +88,7 @@ def test_every_parameter_of_smoke_is_declared_by_a_notebook() -> None:
     """And those of a run by each notebook that trains: 10_overall has them all."""
     names = {path.stem: {one.name for one in declared(path)} for path in NOTEBOOKS}
     drawn = {"backbones", "alphas", "points", "protocols", "teachers", "imitated", "long_seeds"}
+    drawn |= {"forms"}
     assert set(read_params(SMOKE)) <= set.union(*names.values())
     assert set(read_params(SMOKE)) - drawn <= names["10_overall"]
 

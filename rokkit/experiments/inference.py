@@ -1,0 +1,234 @@
+"""Table 6: what inference costs, and what it buys."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from rokkit.data.batch import Batch
+from rokkit.evaluation.latency import Stages, in_turns
+from rokkit.experiments import paper
+from rokkit.experiments.grouping import by_system, on_test, samples_of
+from rokkit.experiments.inputs import Inputs
+from rokkit.experiments.reading import Reading
+from rokkit.experiments.report import Report
+from rokkit.experiments.spec import hash_of
+from rokkit.experiments.systems import ROK
+from rokkit.experiments.tables import Table
+from rokkit.experiments.weights import load_run
+from rokkit.files import read_json, write_json
+from rokkit.knowledge import KnowledgeModel
+from rokkit.models import CTRModel, is_estimator
+from rokkit.serving import exported, missing_packages, of_model, session, write_onnx
+
+NAMES = {"eager": "Eager", "onnx": "ONNX", "compiled": "Compiled"}
+HOW = {"onnx": "exported and run by ONNX Runtime", "compiled": "through torch.compile"}
+STAGES = ("search", "look-up", "forward")
+Form = Literal["eager", "onnx", "compiled"]
+Turn = Callable[[int], Mapping[str, float]]
+Answer = Callable[[Batch], Any]
+
+
+def measured_latency(
+    reports: Sequence[Report],
+    forms: Sequence[Form] = ("eager",),
+    rounds: int = 300,
+    large: int = 1024,
+) -> pd.DataFrame:
+    """Milliseconds of inference, tidy: system, form, batch, stage, p50, p95 (per call).
+
+    Single test samples and batches of `large`, on the CPU with one thread, system by system in
+    turns. Stages: the search for neighbours, as for a sample that was never seen; the look-up of
+    what the model reads; the forward pass. The first seed of each system, in each of `forms` that
+    it can be had in: others than eager only of what searches for nothing, ONNX with the extra
+    [export]. What was measured once on this machine is kept and read again.
+    """
+    first = [held[0] for held in by_system(reports).values()]
+    covers = [[r.key for r in first], sorted(forms), rounds, large, os.cpu_count()]
+    place = first[0].folder.parent / f"latency-{hash_of(covers)[:12]}" / "latency.json"
+    if not place.exists():
+        rows = []
+        turns = [(r, form) for r in first for form in forms if applies(form, r)]
+        with one_thread():
+            for batch, times in ((1, rounds), (large, max(5, rounds // 30))):
+                calls = {f"{r.label} {form}": turn(r, batch, times, form) for r, form in turns}
+                found = in_turns(calls, times, warm_up=max(2, times // 10))
+                for report, form in turns:
+                    rows += _rows(report, form, batch, found[f"{report.label} {form}"])
+        write_json(place, rows)
+    return pd.DataFrame(read_json(place))
+
+
+def applies(form: Form, report: Report) -> bool:
+    """Whether a run's model can be had in this form here."""
+    assert report.spec.model is not None
+    if form == "eager":
+        return True
+    searches = "neighbours" in report.spec.model.needs
+    return not searches and not (form == "onnx" and missing_packages())
+
+
+def turn(report: Report, batch: int, rounds: int, form: Form = "eager") -> Turn:
+    """A call that answers for the next `batch` test samples and says what its stages took."""
+    samples = samples_of(report.spec.data)
+    model = load_run(report.folder, report.spec, samples)
+    inputs = Inputs(report.spec, samples, "cpu", _encoder(report))
+    feed = inputs.feed("test", frozenset(model.needs))
+    search = inputs.searcher()
+    x = np.asarray(samples.test.x)
+    generator = np.random.default_rng(0)
+    answer = answering(model, form, feed.batch(torch.arange(2)))
+    drawn = [generator.choice(len(x), min(batch, len(x)), replace=False) for _ in range(rounds)]
+
+    def call(i: int) -> Mapping[str, float]:
+        rows: NDArray[np.int64] = drawn[i]
+        stages = Stages()
+        if search is not None:
+            search(np.ascontiguousarray(x[rows]))
+            stages.lap("search")
+        ready = feed.batch(torch.from_numpy(rows))
+        stages.lap("look-up")
+        answer(ready)
+        stages.lap("forward")
+        return stages.seconds
+
+    return call
+
+
+def answering(model: CTRModel | KnowledgeModel, form: Form, example: Batch) -> Answer:
+    """A function from a batch to probabilities by `model` in this form; `example` is any batch."""
+    if form == "eager":
+        return _without_gradients(lambda batch: model(batch).sigmoid())
+    shape = None if example.history is None else example.history.shape[1:]
+    program = of_model(model, None if shape is None else (shape[0], shape[1]))
+    if form == "compiled":
+        compiled = torch.compile(exported(program).module())
+        return _without_gradients(
+            lambda batch: compiled(*(getattr(batch, name) for name in program.inputs))
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        write_onnx(path, exported(program), program)
+        ask = session(path, program, threads=1)
+    return lambda batch: ask({n: getattr(batch, n).numpy() for n in program.inputs})["probability"]
+
+
+def _without_gradients(answer: Answer) -> Answer:
+    def quietly(batch: Batch) -> Any:
+        with torch.inference_mode():
+            return answer(batch)
+
+    return quietly
+
+
+def latency_table(reports: Sequence[Report], frame: pd.DataFrame) -> Table:
+    """Table 6: AUC and milliseconds by system, `frame` being `measured_latency`'s."""
+    large = int(frame["batch"].max())
+    rows = []
+    eager = frame[frame["form"] == "eager"]
+    others = [form for form in frame["form"].unique() if form != "eager"]
+    totals = frame[frame["stage"] == "total"].set_index(["system", "form", "batch"])
+    for system, held in by_system(reports).items():
+        own = eager[eager["system"] == system].set_index(["batch", "stage"])
+        stages = {f"{s} ms": own["p50"].get((1, s), np.nan) for s in STAGES}
+        row = {
+            "System": system,
+            "AUC": float(on_test(held, "auc").mean()),
+            "p50 ms": own.at[(1, "total"), "p50"],
+            "p95 ms": own.at[(1, "total"), "p95"],
+            **stages,
+            f"ms a sample of {large}": own.at[(large, "total"), "p50"] / large,
+        }
+        for form in others:
+            for column in ("p50", "p95"):
+                row[f"{NAMES[form]} {column} ms"] = totals[column].get((system, form, 1), np.nan)
+            whole = totals["p50"].get((system, form, large), np.nan)
+            row[f"{NAMES[form]} ms a sample of {large}"] = whole / large
+        for dataset in paper.DATASETS:
+            name = {one.upper(): one for one in paper.rows(6)}.get(system)
+            value = None if name is None else paper.value(6, name, dataset, "Milliseconds")
+            row[f"Paper {dataset} ms"] = np.nan if value is None else value
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    thirds = [c for c in table.columns if " ms" in c or c.startswith("ms ")]
+    return Table(
+        frame=table,
+        caption=f"Table 6 on {reports[0].spec.data.name}: test AUC, and what one sample costs.",
+        formats=dict.fromkeys(thirds, "{:.3f}")
+        | {c: "{:.2f}" for c in table.columns if c.startswith("Paper")}
+        | {"AUC": "{:.4f}"},
+        notes=(
+            "Single samples on one core, eager: median, 95th percentile, and the medians of the "
+            "stages: the search for neighbours in this process, the look-up of what the model "
+            "reads, the forward pass. AUC: mean over seeds.",
+            *(f"{NAMES[form]}: the same model {HOW[form]}; look-up included." for form in others),
+            "The paper's milliseconds are of a GPU and of a search by Elasticsearch.",
+        ),
+    )
+
+
+def networks(reports: Sequence[Report]) -> list[Report]:
+    """Those of `reports` that a server of networks could hold: no estimators, no aided heads."""
+    return [
+        r
+        for r in reports
+        if r.spec.model and not is_estimator(r.spec.model.name) and not r.spec.needs_extra
+    ]
+
+
+def latency_reading(table: Table) -> Reading:
+    """What a search costs, and what ROK adds to a backbone."""
+    held, lines = table.frame.set_index("System"), []
+    for system, row in held.iterrows():
+        if row["search ms"] > 0:
+            lines.append(
+                f"{system}: {row['p50 ms']:.2f} ms for one sample, {row['search ms']:.2f} ms of it "
+                f"the search ({row['search ms'] / row['p50 ms']:.0%})."
+            )
+        if f"{system}{ROK}" in held.index:
+            added = held.at[f"{system}{ROK}", "p50 ms"] - row["p50 ms"]
+            lines.append(
+                f"ROK adds {added:+.2f} ms to {system} ({added / row['p50 ms']:+.0%}) and "
+                f"{held.at[f'{system}{ROK}', 'AUC'] - row['AUC']:+.4f} test AUC."
+            )
+    return Reading(tuple(lines))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch with one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rows(
+    report: Report, form: Form, batch: int, stages: Mapping[str, NDArray[np.float64]]
+) -> list[dict[str, str | int | float]]:
+    rows: list[dict[str, str | int | float]] = []
+    total = np.sum(list(stages.values()), axis=0)
+    (system,) = by_system([report])
+    for stage, seconds in {**stages, "total": total}.items():
+        p50, p95 = (float(v) * 1000 for v in np.quantile(seconds, (0.5, 0.95)))
+        of = {"system": system, "form": str(form), "stage": stage}
+        rows.append({**of, "batch": batch, "p50": p50, "p95": p95})
+    return rows
+
+
+def _encoder(report: Report) -> Path | None:
+    """The folder of the run whose table finds the neighbours, which lies beside the run's own."""
+    encoder = report.spec.encoder
+    if encoder is None:
+        return None
+    key = encoder.key(samples_of(report.spec.data).fingerprint)
+    return encoder.folder(report.folder.parent.parent, key)
