@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from rokkit.experiments import paper
-from rokkit.experiments.grouping import by_system
+from rokkit.experiments.grouping import Stopwatch, by_system
 from rokkit.experiments.reading import Reading
 from rokkit.experiments.report import Report
 from rokkit.experiments.systems import ROK
@@ -20,12 +19,12 @@ def phases_table(reports: Sequence[Report]) -> Table:
     backbone that uses the base. The paper's minutes are in the notes, of other data on other
     machines.
     """
-    held = by_system(reports)
+    held, watch = by_system(reports), Stopwatch.of(reports)
     rows = []
     for name in [one for one in held if one + ROK in held]:
         rok = held[name + ROK]
         seconds = {
-            column: float(np.median([r.timings[stage] for r in rok]))
+            column: watch.median(rok, stage)
             for column, stage in (
                 ("Search s", "retrieval"),
                 ("Teacher s", "teacher"),
@@ -34,7 +33,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
             )
         }
         phase_1 = sum(seconds[c] for c in ("Search s", "Teacher s", "Construction s"))
-        alone = float(np.median([r.timings["train"] for r in held[name]]))
+        alone = watch.median(held[name], "train")
         rows.append(
             {
                 "Backbone": name,
@@ -60,7 +59,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
         caption=f"Table 5 on {reports[0].spec.data.name}: seconds of training, median over seeds.",
         formats=dict.fromkeys(columns, "{:.1f}") | ratios,
         notes=(
-            "Seconds of wall time on the machine that ran it. Phase 1 (search, teacher, "
+            f"Seconds of {watch.kind} on the machine that ran it. Phase 1 (search, teacher, "
             "construction) is done once for all backbones.",
             f"The paper, minutes of DIEN (phase 1 + phase 2 = total against without ROK): "
             f"{printed}. Its phases are made of the same stages.",

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -59,19 +60,24 @@ TARGETS = ("train", "val", "test")
 
 @dataclass
 class Clock:
-    """Seconds by name."""
+    """Seconds by name, of wall time and of this process's threads."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
         """Add the block's seconds under `name`."""
-        start = time.perf_counter()
+        start, working = time.perf_counter(), time.process_time()
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
-            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+            self.add(name, time.perf_counter() - start, time.process_time() - working)
+
+    def add(self, name: str, seconds: float, processor: float) -> None:
+        """Seconds that were taken elsewhere, such as before a run was resumed."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self.processor[name] = self.processor.get(name, 0.0) + processor
 
 
 def execute(
@@ -100,7 +106,7 @@ def execute(
             found = _train(spec, spec.model, inputs, folder, parents, clock, progress)
         save_weights(folder, found.weights)
         _write_history(folder / HISTORY, found.fit.history)
-    timings = _earlier(spec, parents) | clock.seconds
+    timings = _earlier("timings", spec, parents) | clock.seconds
     if inputs.retrieval:
         timings["retrieval"] = sum(inputs.retrieval.values())
     write_json(
@@ -108,6 +114,7 @@ def execute(
         {
             "metrics": found.metrics,
             "timings": timings,
+            "processor": _earlier("processor", spec, parents) | clock.processor,
             "parameters": found.parameters,
             "epochs": max((int(row.get("epoch", 0)) for row in found.fit.history), default=0),
             "steps": found.fit.steps,
@@ -167,15 +174,8 @@ def _train(
             aid.feed(part, frozenset(model.needs)) for part in ("train", aid.selects_on())
         )
         task = aid.task(model, train, judge)
-    with clock.time("train"):
-        result = fit(
-            task,
-            len(train),
-            spec.training,
-            seed=spec.seed,
-            folder=folder,
-            progress=progress,
-        )
+    result = fit(task, len(train), spec.training, seed=spec.seed, folder=folder, progress=progress)
+    clock.add("train", result.seconds, result.processor_seconds)
     metrics = {}
     with clock.time("predict"):
         for part, name in PREDICTIONS.items():
@@ -282,15 +282,15 @@ def _construct(
         attention_train=attention.get("train"),
         attention_val=attention.get("val"),
     )
-    with clock.time("construct"):
-        result = fit(
-            task,
-            len(feeds["train"]),
-            knowledge.construct_training,
-            seed=spec.seed,
-            folder=folder,
-            progress=progress,
-        )
+    result = fit(
+        task,
+        len(feeds["train"]),
+        knowledge.construct_training,
+        seed=spec.seed,
+        folder=folder,
+        progress=progress,
+    )
+    clock.add("construct", result.seconds, result.processor_seconds)
     with clock.time("predict"):
         metrics = {
             part: measure_base(
@@ -350,14 +350,18 @@ def _measure(samples: Samples, part: str, p: NDArray[np.float32]) -> dict[str, f
     return evaluate(y, p, samples.user_index(x))
 
 
-def _earlier(spec: RunSpec, parents: Sequence[Path]) -> dict[str, float]:
+def _earlier(
+    kind: Literal["timings", "processor"], spec: RunSpec, parents: Sequence[Path]
+) -> dict[str, float]:
     """Seconds that the parents took, by what they are to the run.
 
     "teacher" and, for a model with knowledge, "construct"; "encoder" where neighbours are dense.
     """
     found: dict[str, float] = {}
     for parent, folder in zip(spec.parents(), parents, strict=True):
-        timings = read_json(folder / REPORT)["timings"]
+        timings = read_json(folder / REPORT).get(kind, {})
+        if not timings:  # of before there was any other clock than that on the wall
+            continue
         if parent == spec.encoder:
             found["encoder"] = timings["train"]
             continue

@@ -1,6 +1,7 @@
 """Reports of a study, gathered by system."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,47 @@ def on_test(reports: Iterable[Report], metric: str) -> NDArray[np.float64]:
 def spread(values: NDArray[np.float64]) -> float:
     """Standard deviation between seeds; NaN for a single one."""
     return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Seconds of the stages of runs: of their own threads where they were run so, or of wall time.
+
+    On a processor a run's own threads tell what it costs whatever else the machine does; a GPU's
+    work is in neither but the wall's.
+    """
+
+    processor: bool
+
+    @classmethod
+    def of(cls, reports: Iterable[Report]) -> "Stopwatch":
+        """The processor's if each system has a run that was measured by it."""
+        return cls(all(any(map(_by_processor, held)) for held in by_system(reports).values()))
+
+    @property
+    def kind(self) -> str:
+        """ "processor time" or "wall time"."""
+        return "processor time" if self.processor else "wall time"
+
+    def seconds(self, report: Report, stage: str) -> float:
+        """Of one stage; NaN if the run has none of it, or was not measured so.
+
+        A search is measured by the wall's clock alone.
+        """
+        if not self.processor:
+            return report.timings.get(stage, float("nan"))
+        if not _by_processor(report):
+            return float("nan")
+        return report.processor.get(stage, report.timings.get(stage, float("nan")))
+
+    def median(self, reports: Iterable[Report], stage: str) -> float:
+        """Over the runs that have it; NaN if none has."""
+        found = [s for s in (self.seconds(r, stage) for r in reports) if not np.isnan(s)]
+        return float(np.median(found)) if found else float("nan")
+
+
+def _by_processor(report: Report) -> bool:
+    return bool(report.processor) and report.details.get("device") == "cpu"
 
 
 def samples_of(data: DataSpec) -> Samples:

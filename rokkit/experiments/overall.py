@@ -13,6 +13,7 @@ from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments import paper
 from rokkit.experiments.comparisons import comparison
 from rokkit.experiments.grouping import (
+    Stopwatch,
     by_system,
     means_and_spreads,
     on_test,
@@ -99,26 +100,23 @@ def costs_table(reports: Sequence[Report]) -> Table:
     held = by_system(reports)
     if any("encoder" in r.timings for runs in held.values() for r in runs):
         before = {"Encoder s": "encoder"} | before
-    rows = []
+    rows, watch = [], Stopwatch.of(reports)
     for system, runs in held.items():
-        stages = {
-            column: np.median([r.timings.get(stage, np.nan) for r in runs])
-            for column, stage in before.items()
-        }
+        stages = {column: watch.median(runs, stage) for column, stage in before.items()}
         rows.append(
             {
                 "System": system,
                 "Parameters": runs[0].parameters["total"],
                 "Trained": runs[0].parameters["trainable"],
                 "Epochs": np.mean([r.details["epochs"] for r in runs]),
-                "Train s": np.median([r.timings["train"] for r in runs]),
+                "Train s": watch.median(runs, "train"),
                 **stages,
             }
         )
     seconds = ("Train s", *before)
     return Table(
         frame=pd.DataFrame(rows),
-        caption="Parameters, and seconds of wall time on the machine that ran it.",
+        caption=f"Parameters, and seconds of {watch.kind} on the machine that ran it.",
         formats={
             **dict.fromkeys(("Parameters", "Trained"), "{:,}"),
             **dict.fromkeys(("Epochs", *seconds), "{:.1f}"),

@@ -12,7 +12,7 @@ traceback.txt      why a run failed
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Report:
     parameters: dict[str, int]  # table, dense, total, trainable
     details: dict[str, Any]  # epochs, versions, device, …: the rest of report.json
     cached: bool  # read, not computed by the call that returned it
+    processor: dict[str, float] = field(default_factory=dict)  # as timings, of its own threads
 
     @property
     def label(self) -> str:
@@ -115,6 +116,7 @@ def read_report(folder: Path, spec: RunSpec, fingerprint: str, *, cached: bool) 
             folder=folder,
             metrics=values.pop("metrics"),
             timings=values.pop("timings"),
+            processor=values.pop("processor", {}),
             parameters=values.pop("parameters"),
             details=values,
             cached=cached,

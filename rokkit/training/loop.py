@@ -61,6 +61,7 @@ class FitResult:
     seconds: float  # of training and evaluation, over all resumptions
     steps: int  # taken in all
     finished: bool = True  # False: it left early because of stop_after_steps
+    processor_seconds: float = 0.0  # the same, of this process's threads: not what others took
 
 
 @dataclass
@@ -74,6 +75,7 @@ class _State:
     loss_sum: Tensor | None = None  # since the last evaluation; stays on the device
     loss_steps: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     finished: bool = False
 
 
@@ -114,8 +116,8 @@ def fit(
     total = config.epochs * order.steps
     try:
         while not state.finished and not _reached(state.step, stop_after_steps):
-            begun = time.perf_counter()
-            before = state.seconds
+            begun, begun_working = time.perf_counter(), time.process_time()
+            before, worked = state.seconds, state.processor_seconds
             epoch = state.step // order.steps
             permutation = order.permutation(epoch).to(trainer.device)
             for within in range(state.step % order.steps, order.steps):
@@ -125,6 +127,7 @@ def fit(
                     trainer.evaluate(epoch + 1)
                     state.finished = state.stopping.exhausted or state.step == total
                 state.seconds = before + time.perf_counter() - begun
+                state.processor_seconds = worked + time.process_time() - begun_working
                 if progress is not None:
                     shown_fields = state.history[-1] if state.history else {}
                     progress(
@@ -150,6 +153,7 @@ def fit(
         best_epoch=stopping.best_epoch,
         best_metric=math.nan if stopping.best is None else stopping.best,
         seconds=state.seconds,
+        processor_seconds=state.processor_seconds,
         steps=state.step,
         finished=state.finished,
     )

@@ -1,12 +1,15 @@
 """Table 5: seconds by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_study import made_report, settle
 
 from rokkit.experiments import Report, phases_figure, phases_reading, phases_table
+from rokkit.experiments.grouping import Stopwatch
 
 Make = Callable[..., Report]
 
@@ -43,3 +46,26 @@ def test_table_5_by_hand(make: Make) -> None:
     assert "phase 2 takes no less time" in phases_reading(slower).lines[0]
     drawn = [bar.get_width() for bar in phases_figure(table.frame).axes[0].patches]
     assert drawn == [3, 5, 2, 7, 10]
+
+
+def test_what_others_took_of_the_machine_is_no_cost(make: Make) -> None:
+    """Seconds of a run's own threads, if every run has them and none was done by a GPU."""
+    alone, shared = (make("DIN", s, timings={"train": 10.0}) for s in (0, 1))
+    here = {"device": "cpu"}
+    measured = [
+        replace(alone, processor={"train": 4.0}, details=here),
+        replace(shared, processor={"train": 5.0}, details=here),
+    ]
+    watch = Stopwatch.of(measured)
+    assert watch.kind == "processor time"
+    assert [watch.seconds(r, "train") for r in measured] == [4.0, 5.0]
+    assert np.isnan(watch.seconds(alone, "teacher"))
+    searched = replace(measured[0], timings={"train": 10.0, "retrieval": 2.0})
+    assert watch.seconds(searched, "retrieval") == 2.0  # measured by the wall's clock alone
+    # A seed of before there was such a clock is left out; a system of such seeds alone decides.
+    watch = Stopwatch.of([alone, measured[1]])
+    assert watch.median([alone, measured[1]], "train") == 5.0
+    for other in (alone, replace(measured[0], details={"device": "cuda"})):
+        watch = Stopwatch.of([make("MLP", 0, timings={"train": 1.0}), other])
+        assert watch.kind == "wall time"
+        assert watch.seconds(measured[0], "train") == 10.0

@@ -157,6 +157,9 @@ def test_seconds_of_teacher_construction_and_search_reach_the_user(study: Study)
     assert construction.timings["teacher"] == teacher.timings["train"]
     for name in ("teacher", "construct", "retrieval"):
         assert user.timings[name] == construction.timings[name] > 0
+    assert construction.processor["teacher"] == teacher.processor["train"] > 0
+    for name in ("teacher", "construct"):
+        assert user.processor[name] == construction.processor[name] > 0
     assert "retrieval" not in by_label(study.reports)["mlp-s0"].timings
 
 
