@@ -42,6 +42,8 @@ from rokkit.experiments.figures import (
 )
 from rokkit.experiments.grouping import by_system, on_test
 from rokkit.experiments.inference import (
+    footprint_reading,
+    footprint_table,
     latency_reading,
     latency_table,
     measured_latency,
@@ -123,6 +125,8 @@ __all__ = [
     "events_figure",
     "events_frame",
     "export_run",
+    "footprint_reading",
+    "footprint_table",
     "history_figure",
     "history_frame",
     "imitation",

@@ -30,6 +30,7 @@ from rokkit.serving import exported, missing_packages, of_model, session, write_
 
 NAMES = {"eager": "Eager", "onnx": "ONNX", "compiled": "Compiled"}
 HOW = {"onnx": "exported and run by ONNX Runtime", "compiled": "through torch.compile"}
+KEPT = ("weights", "histories", "pool", "index")
 STAGES = ("search", "look-up", "forward")
 Form = Literal["eager", "onnx", "compiled"]
 Turn = Callable[[int], Mapping[str, float]]
@@ -172,6 +173,44 @@ def latency_table(reports: Sequence[Report], frame: pd.DataFrame) -> Table:
             "The paper's milliseconds are of a GPU and of a search by Elasticsearch.",
         ),
     )
+
+
+def footprint_table(reports: Sequence[Report]) -> Table:
+    """Megabytes that a server holds for each system: weights, and what they read besides."""
+    rows = []
+    for system, held in by_system(reports).items():
+        first = held[0]
+        inputs = Inputs(first.spec, samples_of(first.spec.data), "cpu", _encoder(first))
+        kept = {"weights": 4 * first.parameters["total"]} | inputs.kept_bytes()
+        parts = {f"{kind} MB": kept.get(kind, np.nan) / 1e6 for kind in KEPT}
+        rows.append({"System": system, **parts, "all MB": sum(kept.values()) / 1e6})
+    frame = pd.DataFrame(rows)
+    return Table(
+        frame=frame,
+        caption=f"What a server holds on {reports[0].spec.data.name}, in megabytes.",
+        formats=dict.fromkeys(frame.columns[1:], "{:.2f}"),
+        notes=(
+            "Weights in float32, the id tables among them. Histories: the newest behaviours of "
+            "every user. Pool: ids and labels. Index: of the search in this process.",
+        ),
+    )
+
+
+def footprint_reading(table: Table) -> Reading:
+    """What a search has to keep, and what ROK's base weighs."""
+    held = table.frame.set_index("System")
+    lines = []
+    for system, row in held.iterrows():
+        if row["index MB"] > 0:
+            beside = row["pool MB"] + row["index MB"]
+            lines.append(
+                f"{system}'s search keeps {beside:.1f} MB of pool and index, "
+                f"{beside / row['weights MB']:.1f} times the weights, and grows with the pool."
+            )
+        if f"{system}{ROK}" in held.index:
+            added = held.at[f"{system}{ROK}", "all MB"] - row["all MB"]
+            lines.append(f"ROK adds {added:+.1f} MB to {system}, whatever the size of the pool.")
+    return Reading(tuple(lines))
 
 
 def networks(reports: Sequence[Report]) -> list[Report]:

@@ -76,6 +76,21 @@ class Inputs:
         retriever, k = self._retriever, self.spec.retrieval.k
         return lambda x: retriever.ask(x, k)
 
+    def kept_bytes(self) -> dict[str, int]:
+        """What a server holds beside the weights, by kind: "histories", "pool", "index".
+
+        The behaviours of every user that a model reads at most; ids and labels of the pool's rows.
+        """
+        kept = {}
+        if "history" in self.spec.needs:
+            held = self.samples.history
+            counts = np.diff(held.offsets).clip(max=self.spec.history_length)
+            kept["histories"] = int(counts.sum()) * held.rows[:0].itemsize * held.rows.shape[1]
+        if "neighbours" in self.spec.needs:
+            kept["pool"] = self.samples.pool.x.nbytes + self.samples.pool.y.nbytes
+            kept["index"] = self._retriever.index_bytes
+        return kept
+
     @cached_property
     def _retriever(self) -> BM25Retriever | DenseRetriever:
         fields = self.spec.retrieval.fields or None

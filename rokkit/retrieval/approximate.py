@@ -68,6 +68,7 @@ class VectorCells:
             every = max(1, index.n_distinct // (count * self.config.sample))
             self._held.train(index.distinct(slice(None, None, every)))
             _add_all(self._held, index)
+        self.n_bytes = index.n_distinct * (4 * index.dim + 8)
         self.build_seconds = time.perf_counter() - begun  # wall time
 
     def __call__(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:
@@ -109,6 +110,7 @@ class VectorGraph:
         self._graph.hnsw.efConstruction = self.config.build_effort
         with _one_thread(self._faiss):
             _add_all(self._graph, index)
+        self.n_bytes = index.n_distinct * (4 * index.dim + 8 * self.config.links)
         self.build_seconds = time.perf_counter() - begun  # wall time
 
     def __call__(self, vectors: NDArray[np.float32], n: int) -> NDArray[np.int64]:

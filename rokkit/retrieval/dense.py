@@ -98,6 +98,11 @@ class DenseIndex:
         return len(self._rows)
 
     @property
+    def n_bytes(self) -> int:
+        """Size of what it holds besides the pool's ids and the table, of which vectors are made."""
+        return self._rows.nbytes + self._starts.nbytes
+
+    @property
     def n_distinct(self) -> int:
         """U, the number of rows that differ in a searched field."""
         return len(self._starts) - 1

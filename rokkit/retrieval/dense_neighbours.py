@@ -109,6 +109,11 @@ class DenseRetriever:
             return self._index.search(q, k)
         return self._index.search_among(q, k, self._candidates)
 
+    @property
+    def index_bytes(self) -> int:
+        """Size of the index and of what approximates a search of it; the pool is not in it."""
+        return self._index.n_bytes + (self._candidates.n_bytes if self.approximate else 0)
+
     @cached_property
     def _index(self) -> DenseIndex:
         return DenseIndex.build(self.samples.pool.x, self._table, self.columns)

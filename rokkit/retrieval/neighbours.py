@@ -121,6 +121,11 @@ class BM25Retriever:
         """(ids, scores) of queries [B, F] that come one by one; nothing is kept."""
         return self._index.search(q, k)
 
+    @property
+    def index_bytes(self) -> int:
+        """Size of the index, which holds the searched fields; the pool itself is not in it."""
+        return self._index.n_bytes
+
     @cached_property
     def _index(self) -> BM25Index:
         return open_index(self.samples, self.fields)

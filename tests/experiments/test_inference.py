@@ -15,6 +15,8 @@ from rokkit.evaluation.latency import Stages, in_turns
 from rokkit.experiments import (
     Report,
     Runs,
+    footprint_reading,
+    footprint_table,
     latency_figure,
     latency_reading,
     latency_table,
@@ -24,6 +26,7 @@ from rokkit.experiments import (
 from rokkit.experiments.inference import answering, turn
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.weights import load_run
+from rokkit.retrieval import BM25Index
 from rokkit.training import predict
 
 Make = Callable[..., Report]
@@ -189,3 +192,31 @@ def test_what_a_search_feeds_has_no_onnx(tmp_path: Path, monkeypatch: pytest.Mon
     one = frame[(frame["system"] == "LR") & (frame["form"] == "onnx")]
     assert set(one["stage"]) == {"look-up", "forward", "total"}
     assert set(one["batch"]) == {1, 4}
+
+
+def test_what_a_server_holds_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = settle(tmp_path, monkeypatch)
+    systems = ("MLP", "DIN", "RIM", "MLP+ROK")
+    reports = Runs(place, device="cpu")([spec(one) for one in systems])
+    samples = load("small")
+    table = footprint_table(reports)
+    held = table.frame.set_index("System")
+    for report in reports:
+        name = report.spec.system.upper()
+        assert held.at[name, "weights MB"] == 4 * report.parameters["total"] / 1e6
+    pool = samples.pool
+    assert held.at["RIM", "pool MB"] == len(pool) * (4 * pool.x.shape[1] + 1) / 1e6
+    index = BM25Index.build(np.asarray(pool.x), samples.schema.retrieval_columns)
+    assert held.at["RIM", "index MB"] == index.n_bytes / 1e6
+    length = reports[1].spec.history_length
+    kept = sum(
+        min(len(samples.history.of(u)), length) for u in range(len(samples.history.offsets) - 1)
+    )
+    assert held.at["DIN", "histories MB"] == 4 * kept * len(samples.schema.item_columns) / 1e6
+    assert held.loc["MLP", ["histories MB", "pool MB", "index MB"]].isna().all()
+    assert held.at["RIM", "all MB"] == held.loc["RIM"].drop("all MB").sum()
+    beside = held.at["RIM", "pool MB"] + held.at["RIM", "index MB"]
+    added = held.at["MLP+ROK", "all MB"] - held.at["MLP", "all MB"]
+    lines = footprint_reading(table).lines
+    assert lines[0].startswith(f"ROK adds {added:+.1f} MB to MLP")
+    assert f"RIM's search keeps {beside:.1f} MB" in lines[1]
