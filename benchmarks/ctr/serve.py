@@ -44,7 +44,9 @@ class Served:
         self.held.load()
 
     def build(self, arrays: str, folder: str, case: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Make the model; how many parameters it has."""
+        """Make the model; how many parameters it has, and the versions of what made it."""
+        from importlib.metadata import version
+
         from ctr.arrays import Arrays
         from ctr.frameworks import Case
 
@@ -56,7 +58,8 @@ class Served:
         self.stages: list[Any] = []
         model = getattr(self.held, "model", None)
         held = None if model is None else sum(p.numel() for p in model.parameters())
-        return {"parameters": held}
+        names = (self.held.package, "torch", "numpy")
+        return {"parameters": held, "versions": {name: version(name) for name in names}}
 
     def _watch_steps(self) -> None:
         """Note when each step of any of torch's optimizers ends, whoever calls it."""

@@ -83,9 +83,8 @@ def make(
     save_array(folder / "x.npy", (np.column_stack(columns) + 1).astype(np.int32))
     save_array(folder / "y.npy", (rng.random(n) < truth).astype(np.int8))
     save_array(folder / "truth.npy", truth.astype(np.float32))
-    offsets, behaviours = (
-        _histories(kinds, rng) if histories else (np.zeros(1, np.int64), users[:0])
-    )
+    nothing = np.zeros(1, np.int64), users[:0]
+    offsets, behaviours = _histories(kinds, rng) if histories else nothing
     save_array(folder / "history_offsets.npy", offsets)
     save_array(folder / "history_items.npy", behaviours.astype(np.int32))
     genre_of = np.concatenate([[0], kinds.genre_of + 1]).astype(np.int32)

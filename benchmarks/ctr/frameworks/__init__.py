@@ -54,9 +54,8 @@ class Case:
     optimizer: str = ""  # ours: adam, lazy-adam or row-adagrad; a peer takes torch's Adam
     learning_rate: float = 1e-3
     amp: bool = False
-    form: str = "eager"  # ours, for inference: eager, pt2, onnx or compiled
+    form: str = "eager"  # ours, when it answers: eager, pt2, onnx or compiled
     variant: str = ""  # ours: "hard" for SIM's search by category
-    pool: int = 0  # RIM: rows that are searched
 
 
 Stage = tuple[str, Callable[[Any], Any]]
@@ -64,6 +63,8 @@ Stage = tuple[str, Callable[[Any], Any]]
 
 class Framework(Protocol):
     """What `serve` runs."""
+
+    package: str  # the distribution whose version is told
 
     def load(self) -> None:
         """Import what a user imports; nothing heavy is imported before."""

@@ -19,6 +19,8 @@ HISTORY = ["item", "genre"]
 class DeepCTR:
     """One model and the arrays it is trained on."""
 
+    package = "deepctr-torch"
+
     def load(self) -> None:
         """What a user imports."""
         import deepctr_torch.inputs

@@ -42,7 +42,9 @@ FEW = 256  # rows that `fit` evaluates after an epoch, which it always does
 class _Absent(ModuleType):
     """A module that is imported but never used."""
 
-    __path__: list[str] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -53,6 +55,7 @@ class _Absent(ModuleType):
 class FuxiCTR:
     """One model and its loaders."""
 
+    package = "fuxictr"
     fewest = 1
 
     def load(self) -> None:

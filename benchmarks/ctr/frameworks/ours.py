@@ -23,6 +23,8 @@ FOREVER = 10**9
 class Ours:
     """One model, its samples and a training that goes on an epoch at a time."""
 
+    package = "rokkit"
+
     def load(self) -> None:
         """What a user imports."""
         import rokkit.models

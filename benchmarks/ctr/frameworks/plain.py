@@ -4,6 +4,7 @@ It stands for every framework that updates whole tables, at sizes where the fram
 would need much memory for what this shows just as well.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ctr.frameworks import EMBEDDING, EVALUATION_ROWS, HIDDEN, Case, Stage
 
 class Plain:
     """The model and its loop."""
+
+    package = "torch"
 
     def load(self) -> None:
         """torch."""
@@ -35,7 +38,7 @@ class Plain:
         nn.init.normal_(self.table.weight, std=0.01)
         widths = [len(sizes) * EMBEDDING, *HIDDEN]
         layers: list[Any] = []
-        for one, two in zip(widths, widths[1:], strict=False):
+        for one, two in pairwise(widths):
             layers += [nn.Linear(one, two), nn.ReLU()]
         self.mlp = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
         self.model = nn.ModuleList([self.table, self.mlp])

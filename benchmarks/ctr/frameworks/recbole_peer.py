@@ -36,6 +36,8 @@ class _NoWriter:
 class RecBole:
     """One model, its data set and its trainer."""
 
+    package = "recbole"
+
     def load(self) -> None:
         """What a user imports; `recbole.quick_start` itself would ask for Ray."""
         for name, kind in GONE.items():

@@ -20,6 +20,8 @@ HISTORY = ("item", "genre")
 class RecHub:
     """One model and its loaders."""
 
+    package = "torch-rechub"
+
     def load(self) -> None:
         """What a user imports."""
         import torch_rechub.basic.features
