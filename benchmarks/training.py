@@ -9,7 +9,7 @@ Made clicks (benchmarks/ctr/synth.py): 301,500 feature rows, histories of 20 to 
 have the same arrays and settings. The peers FuxiCTR, RecBole, DeepCTR-Torch and torch-rechub live
 in environments of their own (docs/benchmarks.md); those that are missing are left out, with a
 note. --accuracy trains everyone to early stopping, so that the speed is known to be at equal
-accuracy. Exit code 1: a goal is not met.
+accuracy. Exit code 1: a goal is not met (--quick judges none).
 """
 
 import argparse
@@ -36,7 +36,7 @@ FULL: dict[str, Any] = {
     "batches": [512, 4096],
     "ours": [name.removeprefix("ours, ") for name in report.VARIANTS],
     "only": [OURS, *PEERS],
-    "feature_rows": 301_500,
+    "feature_rows": report.FEATURE_ROWS,
     "table_rows": [100_000, 1_000_000, 5_000_000],
     "rounds": 5,
     "accuracy_rows": 100_000,
@@ -76,7 +76,7 @@ def main() -> int:
     measured = {name: results.cases[name] for name in names}
     print(results.page())
     missed = [goal.text for goal in report.goals(measured) if goal.verdict == "not met"]
-    return 1 if missed else 0
+    return 1 if missed and not asked.quick else 0
 
 
 def arguments() -> argparse.Namespace:

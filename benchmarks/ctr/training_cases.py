@@ -80,7 +80,10 @@ def speed(asked: argparse.Namespace, model: str, batch: int) -> dict[str, Any]:
             Entry(name=name, framework=framework, case=case, arrays=arrays)
             for name, framework, case in variants(asked, model, batch)
         ]
-        return raced(entries, folder, asked.rounds, report.REFERENCE) | {"steps": steps}
+        return raced(entries, folder, asked.rounds, report.REFERENCE) | {
+            "steps": steps,
+            "feature_rows": rows,
+        }
 
 
 def raced(entries: Sequence[Entry], folder: Path, rounds: int, reference: str) -> dict[str, Any]:
@@ -161,6 +164,7 @@ def trained(
         about = {
             "bayes": auc(arrays.y("test"), arrays.truth("test")),
             "rows": asked.accuracy_rows,
+            "feature_rows": rows,
             "batch": batch,
         }
         for seed in range(asked.seeds):
