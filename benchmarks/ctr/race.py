@@ -55,16 +55,23 @@ class Race:
             for place, one in enumerate(entries):
                 own = folder / f"entry-{place}"
                 own.mkdir()
-                process = stack.enter_context(Process(contender(one.framework), own / "log"))
                 try:
-                    made.built[one.name] = process.ask(
-                        "build", arrays=str(one.arrays), folder=str(own), case=asdict(one.case)
-                    )
-                    made.running[one.name] = process
+                    process = stack.enter_context(Process(contender(one.framework), own / "log"))
+                    made._build(process, one, own)
                 except OutOfTheRace as reason:
-                    process.close()
                     made.drop(one.name, str(reason))
             yield made
+
+    def _build(self, process: Process, one: Entry, own: Path) -> None:
+        """Have it build; if it cannot, it is let go at once, for the memory that it holds."""
+        try:
+            self.built[one.name] = process.ask(
+                "build", arrays=str(one.arrays), folder=str(own), case=asdict(one.case)
+            )
+        except OutOfTheRace:
+            process.close()
+            raise
+        self.running[one.name] = process
 
     def rounds(
         self, do: str, rounds: int, arguments: Mapping[str, Mapping[str, Any]] | None = None

@@ -46,8 +46,9 @@ class World:
     @classmethod
     def of_rows(cls, rows: int) -> "World":
         """A world with about so many feature rows; users and items make the difference."""
-        free = max(600, rows - 1500)
-        return cls(users=free // 3, items=free - free // 3, genres=min(1000, free // 10))
+        genres = min(cls.genres, rows // 10)
+        free = max(600, rows - genres - cls.cities - cls.devices - cls.hours)
+        return cls(users=free // 3, items=free - free // 3, genres=genres)
 
     @property
     def sizes(self) -> dict[str, int]:
