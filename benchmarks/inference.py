@@ -20,7 +20,7 @@ from typing import Any
 from ctr import inference_cases
 from ctr import inference_page as report
 from ctr.frameworks import FRAMEWORKS, OURS, PEERS
-from harness.arguments import kept_in, parser
+from harness.arguments import kept_in, parser, size
 from harness.contenders import OutOfTheRace
 from harness.results import Results
 from harness.surroundings import called, load, surroundings
@@ -99,11 +99,6 @@ def arguments() -> argparse.Namespace:
     if not {"din"} <= set(asked.models) and {report.KNOWLEDGE, report.RIM} & set(asked.models):
         asked.models = ["din", *asked.models]  # which they are compared with
     return asked
-
-
-def size(text: str) -> int:
-    """A number of rows: 1000000 or 1e6."""
-    return int(float(text))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 from ctr import training_cases as measure
 from ctr import training_page as report
 from ctr.frameworks import FRAMEWORKS, MODELS, OURS, PEERS
-from harness.arguments import kept_in, parser
+from harness.arguments import kept_in, parser, size
 from harness.contenders import OutOfTheRace
 from harness.results import Results
 from harness.surroundings import called, load, surroundings
@@ -109,11 +109,6 @@ def arguments() -> argparse.Namespace:
     # What everyone is compared with is always there.
     asked.ours = list(dict.fromkeys([report.REFERENCE.removeprefix("ours, "), *asked.ours]))
     return asked
-
-
-def size(text: str) -> int:
-    """A number of rows: 1000000 or 1e6."""
-    return int(float(text))
 
 
 def cases(

@@ -20,6 +20,7 @@ from rokkit.evaluation import auc
 
 ADAGRAD_RATE = 1e-2  # row-adagrad's learning rate, and that of the dense part beside it
 QUICK_STEPS = 4
+TABLE_BATCH = 512  # of which the goal is
 HELD_OUT = 0.5  # val and test rows, each, of the training rows
 FEW = 1024  # val and test rows where nothing is made of them
 
@@ -106,8 +107,7 @@ def raced(entries: Sequence[Entry], folder: Path, rounds: int, reference: str) -
 
 def table_size(asked: argparse.Namespace) -> dict[str, Any]:
     """DeepFM's step at tables of several sizes, ours and dense Adam in the same rounds."""
-    batch = asked.batches[0]
-    steps = QUICK_STEPS if asked.quick else 20
+    batch, steps = (asked.batches[0], QUICK_STEPS) if asked.quick else (TABLE_BATCH, 20)
     with scratch(asked) as folder:
         entries = []
         for rows in sorted(asked.table_rows):
