@@ -1,9 +1,9 @@
 """Made clicks: six fields, a history per user and labels with a planted structure.
 
 A user has four favourite genres; 70 % of the history and half of the shown items come from them.
-The label heeds whether the item's genre is a favourite, how the user's city takes to the genre, how
-popular the item is and the hour. User and item ids are drawn by power laws (exponent .7 and .5), so
-that most ids are rare, as in a log of clicks.
+The label heeds whether the item's genre is a favourite, how the user's city takes to the genre, the
+item itself and the hour. Users, items and favourites are drawn by power laws (exponents .7, .5 and
+.7), so that most ids are rare, as in a log of clicks.
 
 What is written, ids from 1 within each field, 0 for padding:
     x.npy [N, 6] and y.npy [N]               train, val and test rows, one after the other
@@ -28,7 +28,7 @@ Codes = NDArray[np.int64]
 FIELDS = ("user", "item", "genre", "city", "device", "hour")
 SHORTEST, LONGEST = 20, 50  # behaviours of a user
 FAVOURITES, FAITHFUL, SHOWN = 4, 0.7, 0.5
-USER_SKEW, ITEM_SKEW = 0.7, 0.5
+USER_SKEW, ITEM_SKEW, GENRE_SKEW = 0.7, 0.5, 0.7
 SLICE = 1 << 20  # behaviours drawn at once
 
 
@@ -107,7 +107,7 @@ def _kinds(world: World, rng: np.random.Generator) -> Kinds:
         genre_of=genre_of,
         by_genre=np.argsort(genre_of, kind="stable"),
         starts=np.concatenate([[0], np.cumsum(counts)]),
-        favourites=power_law(rng, (world.users, FAVOURITES), world.genres, 0.3),
+        favourites=power_law(rng, (world.users, FAVOURITES), world.genres, GENRE_SKEW),
         city_of=rng.integers(0, world.cities, world.users),
     )
 

@@ -18,6 +18,7 @@ from harness.contenders import OutOfTheRace, Process
 from harness.turns import Rate, Turn, in_rounds, summary
 from rokkit.evaluation import auc
 
+HALF = "-bf16"  # at the end of an optimizer's name: under bfloat16 autocast
 ADAGRAD_RATE = 1e-2  # row-adagrad's learning rate, and that of the dense part beside it
 QUICK_STEPS = 4
 TABLE_BATCH = 512  # of which the goal is
@@ -29,10 +30,14 @@ def variants(asked: argparse.Namespace, model: str, batch: int) -> list[tuple[st
     """(name, framework, case) of all that train `model`, the reference first."""
     found = []
     for text in asked.ours:
-        optimizer, _, rest = text.partition(", ")
+        optimizer = text.removesuffix(HALF)
         rate = ADAGRAD_RATE if optimizer == "row-adagrad" else 1e-3
         case = Case(
-            model=model, batch=batch, optimizer=optimizer, learning_rate=rate, amp=rest == "bf16"
+            model=model,
+            batch=batch,
+            optimizer=optimizer,
+            learning_rate=rate,
+            amp=text.endswith(HALF),
         )
         found.append((f"ours, {text}", OURS, case))
     if model == "sim":
@@ -120,7 +125,7 @@ def table_size(asked: argparse.Namespace) -> dict[str, Any]:
                     name=report.row_name(rows, name), framework=framework, case=case, arrays=arrays
                 )
                 for name, framework, case in held
-                if "bf16" not in name
+                if not name.endswith(HALF)
             ]
         found = raced(entries, folder, asked.rounds, entries[0].name)
         return found | {"batch": batch, "steps": steps}

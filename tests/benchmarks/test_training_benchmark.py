@@ -15,9 +15,8 @@ from ctr import synth
 from ctr import training_page as report
 from ctr.arrays import Arrays
 from ctr.frameworks import FRAMEWORKS, HAS, MODELS, PEERS, Case
-from ctr.frameworks.ours import Ours, Paced
+from ctr.frameworks.ours import Ours, Paced, make_model
 from ctr.serve import Served
-from rokkit.models import create_model
 from rokkit.training import CTRTask, Feed, TrainConfig, fit, predict, seed_everything
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +57,7 @@ def test_epochs_one_by_one_are_those_of_one_training(arrays: Arrays, tmp_path: P
     ours.epoch()
 
     seed_everything(3)
-    model = create_model("deepfm", ours.samples.schema, embed_dim=16, hidden=(200, 80))
+    model = make_model(ours.case, ours.samples.schema)
     train, few = (Feed(ours.samples, part, needs=model.needs) for part in ("train", "pool"))
     config = TrainConfig(epochs=9, batch_size=BATCH, patience=9, monitor="loss", optimizer="adam")
     fit(CTRTask(model, train, few), len(train), config, seed=3, stop_after_steps=2 * STEPS)

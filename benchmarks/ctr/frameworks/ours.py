@@ -18,6 +18,7 @@ ITEM = ("item", "genre")
 SEARCHED = ("user", "item", "genre", "city", "device")  # by RIM
 FEW = 512  # rows that `fit` evaluates after an epoch, which it always does
 FOREVER = 10**9
+SPREAD = 1e-4  # of the id table's first values, as three of the peers have it
 
 
 class Ours:
@@ -140,9 +141,9 @@ def make_model(case: Case, schema: Any) -> Any:
     from rokkit.models import create_model
 
     if case.model == "lr":
-        return create_model("lr", schema, embed_dim=1)
+        return create_model("lr", schema, embed_dim=1, init_std=SPREAD)
     own = SETTINGS[case.model] | ({"search": case.variant} if case.variant else {})
-    return create_model(case.model, schema, embed_dim=EMBEDDING, **own)
+    return create_model(case.model, schema, embed_dim=EMBEDDING, init_std=SPREAD, **own)
 
 
 def samples_of(arrays: Arrays) -> Any:
