@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.arguments import kept_in, parser
+from harness.arguments import kept_in, parser, size
 from harness.contenders import Contender, OutOfTheRace
 from harness.results import Cases, Results
 from harness.surroundings import called, load, surroundings
@@ -133,11 +133,6 @@ def arguments() -> argparse.Namespace:
         if getattr(asked, name) is None:
             setattr(asked, name, value)
     return asked
-
-
-def size(text: str) -> int:
-    """A number of rows: 1000000 or 1e6."""
-    return int(float(text))
 
 
 def given(asked: argparse.Namespace) -> dict[str, Any]:

@@ -29,3 +29,8 @@ def kept_in(asked: argparse.Namespace) -> Path | None:
         folder: Path | None = asked.output
         return folder
     return RESULTS
+
+
+def size(text: str) -> int:
+    """A number of rows: 1000000 or 1e6."""
+    return int(float(text))

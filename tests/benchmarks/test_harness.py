@@ -94,6 +94,7 @@ def test_a_program_that_does_not_exist_is_out_of_the_race(tmp_path: Path) -> Non
 
 
 def test_a_contender_may_have_a_python_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROKKIT_PYTHON_TORCH_RECHUB", raising=False)
     assert python_of("torch-rechub") == sys.executable
     monkeypatch.setenv("ROKKIT_PYTHON_TORCH_RECHUB", "there/python")
     assert python_of("torch-rechub") == "there/python"
