@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from rokkit.config import require
-from rokkit.machine import compiles
+from rokkit.layers.loops import loops_apply
 
 
 @runtime_checkable
@@ -106,16 +106,6 @@ class _LookUp(torch.autograd.Function):
         sums = values.new_zeros(ctx.shape)
         add_rows(flat.numpy(), values.numpy(), sums.numpy())
         return sums, None, None
-
-
-def loops_apply(weight: Tensor) -> bool:
-    """True where compiled loops can work on a table: on the CPU, while nothing is traced."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and not torch.compiler.is_compiling()
-        and compiles()
-    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rokkit.layers.attention import ProductAttention
-from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, loops_apply
+from rokkit.layers.embedding import FieldEmbedding, IdEmbedding
+from rokkit.layers.loops import loops_apply
 
 
 class NeighbourAttention(ProductAttention):
