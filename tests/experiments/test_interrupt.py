@@ -110,6 +110,8 @@ def test_ctrl_c_stops_all_processes_and_the_next_call_goes_on(
 ) -> None:
     """Kills: workers that outlive their parent; a DONE for a run that was stopped."""
     code = (
+        # A shell has what runs in its background ignore Ctrl-C, and children inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from small_study import *\n"
         "Runs(jobs=2, device='cpu')([often_saved(spec(s)) for s in ('LR', 'MLP')])"
     )
