@@ -88,10 +88,11 @@ def main() -> int:
             wait = moments.uniform(0.5, 2 * seconds / (options.times + 1))
             try:
                 process.wait(wait)
+                ended = "it was done already"
             except subprocess.TimeoutExpired:
                 kill(process)
-                killed += 1
-            print(f"after {wait:.1f} s: {'killed' if process.returncode else 'done'}", flush=True)
+                killed, ended = killed + 1, "killed"
+            print(f"after {wait:.1f} s: {ended}", flush=True)
         print(f"killed {killed} times; to the end: {finish(options, disturbed):.0f} s", flush=True)
         wanted, found = outcome(quiet), outcome(disturbed)
         wrong = [n for n in {*wanted, *found} if wanted.get(n) != found.get(n)]
