@@ -85,7 +85,7 @@ def main() -> int:
         killed = 0
         for _ in range(options.times):
             process = start(options, disturbed)
-            wait = moments.uniform(0.5, 2 * seconds / (options.times + 1))
+            wait = moments.uniform(0.05, 0.5) * seconds  # starting takes a part of it
             try:
                 process.wait(wait)
                 ended = "it was done already"
