@@ -98,14 +98,17 @@ class _LookUp(torch.autograd.Function):
         (ids,) = ctx.saved_tensors
         flat, values = ids.reshape(-1), gradient.reshape(-1, ctx.shape[1]).contiguous()
         if ctx.sparse:
-            place = flat[None].long()
-            listed = torch.sparse_coo_tensor(place, values, ctx.shape, check_invariants=False)
-            return listed, None, None
+            return listed(flat, values, ctx.shape), None, None
         from rokkit.layers.embedding_kernel import add_rows  # what is compiled takes long to import
 
         sums = values.new_zeros(ctx.shape)
         add_rows(flat.numpy(), values.numpy(), sums.numpy())
         return sums, None, None
+
+
+def listed(ids: Tensor, values: Tensor, shape: torch.Size) -> Tensor:
+    """A sparse gradient of a table of `shape`: `values` [n, d] of the rows `ids` [n], as given."""
+    return torch.sparse_coo_tensor(ids[None].long(), values, shape, check_invariants=False)
 
 
 @dataclass(frozen=True)

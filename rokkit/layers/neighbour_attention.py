@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from rokkit.layers.attention import ProductAttention
-from rokkit.layers.embedding import FieldEmbedding, IdEmbedding
+from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, listed
 from rokkit.layers.loops import loops_apply
 
 
@@ -83,6 +83,5 @@ class _OverIds(torch.autograd.Function):
         given = (table, ids, mask, q, weights, of_weights.contiguous(), of_attended.contiguous())
         attend_backward(*(t.detach().numpy() for t in (*given, of_q, of_table, of_rows)), kept)
         if kept == 2:
-            place = ids.reshape(1, -1).long()
-            of_table = torch.sparse_coo_tensor(place, of_rows, table.shape, check_invariants=False)
+            of_table = listed(ids.reshape(-1), of_rows, table.shape)
         return of_table if kept else None, of_q, None, None, None

@@ -2,6 +2,8 @@
 
 Symbols: V ids; B batch; K neighbours; F fields; d width of an id's embedding, D = F·d; S_k [D] the
 embeddings of neighbour k; q the query; a the weights.
+
+Both loops look embeddings up in the same lines: as a function they make a step twice as long.
 """
 
 from typing import no_type_check
