@@ -7,10 +7,10 @@ The second cell holds the parameters; papermill, `rokkit run` and the reader cha
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib import style
@@ -39,6 +39,8 @@ from rokkit.parameters import BEGUN, check_names, names_of, present
 from rokkit.paths import figures_root, results_root, shown
 from rokkit.progress import Progress, span
 from rokkit.training import resolve_device
+
+Name = TypeVar("Name")
 
 
 def begin(names: dict[str, Any]) -> "Session":
@@ -118,6 +120,12 @@ class Session:
         read = sum(report.cached for report in reports)
         print(f"{len(reports)} runs: {read} read, {len(reports) - read} executed")
         return reports
+
+    def runs_of(self, studies: Mapping[Name, "Session"]) -> dict[Name, list[Report]]:
+        """The runs of several studies, in one call: no core waits for the last run of each."""
+        specs = {name: study.specs() for name, study in studies.items()}
+        reports = iter(self.runs([spec for held in specs.values() for spec in held]))
+        return {name: [next(reports) for _ in held] for name, held in specs.items()}
 
     def save_table(self, table: Table, name: str) -> Table:
         """Write `table` under results/<study>/ and hand it back to be shown."""

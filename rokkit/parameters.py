@@ -34,10 +34,26 @@ def declared(path: Path) -> tuple[Declared, ...]:
     Raises ArtefactError if the file is no notebook, ConfigError if the cell holds anything but
     assignments of literal values.
     """
+    cell = _parameters_cell(path)
+    if cell is None:
+        return ()
+    return declarations(cell.source, where=f"parameters cell of {shown(path)}")
+
+
+def tags(path: Path) -> frozenset[str]:
+    """The tags of the parameters cell of the notebook at `path`; none if it has no such cell.
+
+    Raises ArtefactError if the file is no notebook.
+    """
+    cell = _parameters_cell(path)
+    return frozenset() if cell is None else frozenset(cell.metadata["tags"])
+
+
+def _parameters_cell(path: Path) -> Any:
     for cell in read_notebook(path).cells:
         if cell.cell_type == "code" and TAG in cell.metadata.get("tags", []):
-            return declarations(cell.source, where=f"parameters cell of {shown(path)}")
-    return ()
+            return cell
+    return None
 
 
 def read_notebook(path: Path) -> Any:

@@ -15,12 +15,14 @@ from typing import Any
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.notebook_failure import Failure
 from rokkit.overview import notebooks_folder
-from rokkit.parameters import declared
+from rokkit.parameters import declared, tags
 from rokkit.paths import shown
 from rokkit.progress import VARIABLE as PROGRESS_VARIABLE
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_LEAVE = 10.0  # for a notebook that is told to stop
+ALONE = "alone"  # tag of the parameters cell of a notebook that measures time
+TRAINING = 2  # notebooks that train at the same time: each has a pool of processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Task:
     notebook: Path
     copy: Path  # where the executed notebook is kept
     parameters: Mapping[str, Any]
-    slots: int  # processes it may keep busy
+    trains: bool = False  # it has a pool of processes for its runs
+    alone: bool = False  # it measures time: nothing may go beside it
 
     @property
     def name(self) -> str:
@@ -96,7 +99,8 @@ def tasks(
     """A task per notebook; `parameters` go to all of them.
 
     A notebook that declares `jobs` trains: it gets all of them for its pool of runs, and is
-    executed before the others, which read what it trained.
+    executed before the others, which read what it trained. One whose parameters cell has the tag
+    "alone" measures time, and comes after those that do not.
     """
     made = []
     for path in notebooks:
@@ -104,23 +108,26 @@ def tasks(
         values = {name: value for name, value in parameters.items() if name != "jobs"}
         if trains:
             values["jobs"] = jobs
-        slots = jobs if trains else 1
-        made.append(Task(notebook=path, copy=folder / path.name, parameters=values, slots=slots))
-    return sorted(made, key=lambda task: -task.slots)
+        alone = ALONE in tags(path)
+        copy = folder / path.name
+        made.append(Task(notebook=path, copy=copy, parameters=values, trains=trains, alone=alone))
+    return sorted(made, key=lambda task: (not task.trains, task.alone))
 
 
 def execute(
     batch: Sequence[Task], *, jobs: int, watch: Callable[[State], None] = lambda state: None
 ) -> list[Outcome]:
-    """Execute `batch`, at most `jobs` slots at a time, and give an outcome per task.
+    """Execute `batch`, at most `jobs` notebooks at a time, and give an outcome per task.
 
-    A notebook that fails does not stop the others. `watch` is called about twice a second. If it
-    raises, or on Ctrl-C, the kernels are stopped; what they had finished stays.
+    Two that train go side by side, so that one draws while the other trains; how many runs they
+    execute at once, both together, is for `experiments.slots` to say. A notebook that fails does
+    not stop the others. `watch` is called about twice a second. If it raises, or on Ctrl-C, the
+    kernels are stopped; what they had finished stays.
     """
     waiting, going, outcomes = list(batch), list[Going](), list[Outcome]()
     try:
         while waiting or going:
-            while waiting and sum(g.task.slots for g in going) + waiting[0].slots <= jobs:
+            while waiting and _fits(waiting[0], [g.task for g in going], jobs):
                 going.append(_start(waiting.pop(0)))
             for receiver in connection.wait([g.receiver for g in going], SECONDS_BETWEEN_LOOKS):
                 _hear(next(g for g in going if g.receiver is receiver))
@@ -137,6 +144,15 @@ def execute(
             one.process.join(SECONDS_TO_LEAVE)
             one.process.kill()
     return outcomes
+
+
+def _fits(task: Task, going: Sequence[Task], jobs: int) -> bool:
+    """Whether `task` may go beside those that are going."""
+    if task.alone or any(one.alone for one in going):
+        return not going
+    if task.trains and sum(one.trains for one in going) >= TRAINING:
+        return False
+    return len(going) < jobs
 
 
 def _start(task: Task) -> Going:

@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Check, execute, tell; 1 if a notebook failed."""
     from rokkit.commands.screen import Screen
     from rokkit.config import require
+    from rokkit.experiments.slots import limited
     from rokkit.html_report import write_report
     from rokkit.machine import cores
     from rokkit.paths import executed_root
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     require(isinstance(jobs, int) and jobs >= 1, "jobs", jobs, "a number from 1")
     folder = options.out or executed_root() / studies[0].study_name
     batch = tasks(notebooks, given, folder, jobs)
-    with Screen(batch) as screen:
+    with limited(jobs), Screen(batch) as screen:
         outcomes = execute(batch, jobs=jobs, watch=screen.show)
     report = write_report(folder)
     failed = [outcome for outcome in outcomes if outcome.failure is not None]

@@ -24,7 +24,7 @@ class Screen:
             STEPS * self.total, "notebooks", mode=self.mode if self.mode == "bar" else quiet
         )
         self.lines = Progress(0, "", mode=quiet if self.mode == "bar" else self.mode)
-        self.runs: Progress | None = None
+        self.runs: dict[tuple[int, int], Progress] = {}
         self.begun: set[str] = set()
         self.told = 0
 
@@ -51,23 +51,22 @@ class Screen:
             after = f"{left} notebook{'' if left == 1 else 's'} left"
             self._tell(f"{outcome.task.name}  {verdict} in {span(outcome.seconds)} · {after}")
         self.told = len(state.outcomes)
-        work = max(standings(), key=lambda standing: standing.total, default=None)
-        notes = [where(one) for one in state.going]
-        if work is not None:
-            notes.append(runs_note(work))
+        work = standings()
+        notes = [where(one) for one in state.going] + [runs_note(one) for one in work]
         done = STEPS * len(state.outcomes) + sum(percent(one) for one in state.going)
         self.bar.update(done, " · ".join(notes))
         self._show_runs(work)
 
-    def _show_runs(self, work: Standing | None) -> None:
+    def _show_runs(self, work: Sequence[Standing]) -> None:
         if self.mode == "bar":
             return
-        if work is None:
-            self.runs = None
-            return
-        if self.runs is None or self.runs.total != work.total:
-            self.runs = Progress(work.total, "  runs", mode=self.mode)
-        self.runs.update(work.done, doing(work))
+        calls = {(one.pid, one.total): one for one in work}
+        self.runs = {
+            call: self.runs.get(call) or Progress(one.total, "  runs", mode=self.mode)
+            for call, one in calls.items()
+        }
+        for call, one in calls.items():
+            self.runs[call].update(one.done, doing(one))
 
     def _tell(self, text: str) -> None:
         (self.bar if self.mode == "bar" else self.lines).tell(text)

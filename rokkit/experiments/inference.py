@@ -31,6 +31,7 @@ from rokkit.serving import exported, missing_packages, of_model, session, write_
 NAMES = {"eager": "Eager", "onnx": "ONNX", "compiled": "Compiled"}
 HOW = {"onnx": "exported and run by ONNX Runtime", "compiled": "through torch.compile"}
 KEPT = ("weights", "histories", "pool", "index")
+LATENCY = "measured.json"
 STAGES = ("search", "look-up", "forward")
 Form = Literal["eager", "onnx", "compiled"]
 Turn = Callable[[int], Mapping[str, float]]
@@ -49,22 +50,43 @@ def measured_latency(
     turns. Stages: the search for neighbours, as for a sample that was never seen; the look-up of
     what the model reads; the forward pass. The first seed of each system, in each of `forms` that
     it can be had in: others than eager only of what searches for nothing, ONNX with the extra
-    [export]. What was measured once on this machine is kept and read again.
+    [export]. What was measured once on this machine is kept and read again, also as a part of
+    what a measurement of more systems or forms found.
     """
-    first = [held[0] for held in by_system(reports).values()]
-    covers = [[r.key for r in first], sorted(forms), rounds, large, os.cpu_count()]
-    place = first[0].folder.parent / f"latency-{hash_of(covers)[:12]}" / "latency.json"
-    if not place.exists():
+    first = {system: held[0] for system, held in by_system(reports).items()}
+    asked = {system: report.key for system, report in first.items()}
+    setting = [rounds, large, os.cpu_count()]
+    root = next(iter(first.values())).folder.parent
+    frame = _kept(root, asked, forms, setting)
+    if frame is None:
         rows = []
-        turns = [(r, form) for r in first for form in forms if applies(form, r)]
+        turns = [(r, form) for r in first.values() for form in forms if applies(form, r)]
         with one_thread():
             for batch, times in ((1, rounds), (large, max(5, rounds // 30))):
                 calls = {f"{r.label} {form}": turn(r, batch, times, form) for r, form in turns}
                 found = in_turns(calls, times, warm_up=max(2, times // 10))
                 for report, form in turns:
                     rows += _rows(report, form, batch, found[f"{report.label} {form}"])
-        write_json(place, rows)
-    return pd.DataFrame(read_json(place))
+        covers = {"keys": asked, "forms": list(forms), "setting": setting}
+        place = root / f"latency-{hash_of(covers)[:12]}" / LATENCY
+        write_json(place, covers | {"rows": rows})
+        frame = _kept(root, asked, forms, setting)
+        assert frame is not None
+    return frame
+
+
+def _kept(
+    root: Path, asked: Mapping[str, str], forms: Sequence[Form], setting: list[int | None]
+) -> pd.DataFrame | None:
+    """What a kept measurement found of these systems (each with its run's key) and forms."""
+    for place in sorted(root.glob(f"latency-*/{LATENCY}")):
+        held = read_json(place)
+        covered = asked.items() <= held["keys"].items() and set(forms) <= set(held["forms"])
+        if covered and held["setting"] == setting:
+            frame = pd.DataFrame(held["rows"])
+            wanted = frame["system"].isin(asked) & frame["form"].isin(forms)
+            return frame[wanted].reset_index(drop=True)
+    return None
 
 
 def applies(form: Form, report: Report) -> bool:

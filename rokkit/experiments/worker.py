@@ -24,6 +24,7 @@ from rokkit.errors import ArtefactError, RokkitError
 from rokkit.experiments.execute import execute
 from rokkit.experiments.failure import RunFailure, describe, last_frame
 from rokkit.experiments.report import CHECKPOINT, TRACEBACK, is_done, seal, write_spec
+from rokkit.experiments.slots import slot
 from rokkit.experiments.spec import RunSpec
 from rokkit.experiments.status import PROGRESS, Fields, ProgressFile
 from rokkit.files import write_text
@@ -60,24 +61,29 @@ def work(job: Job, also: Callable[[Fields], None] | None = None) -> Outcome:
 
     The lock makes a second process that wants the same run wait for the first and then read.
     """
-    start = time.monotonic()
     with FileLock(lock_path(job.folder)), _TURN:
+        if not job.force and is_done(job.folder):
+            return Outcome(ran=False)
+        with slot():  # after the run's own lock: who waits for another process holds none
+            return _do(job, also)
+
+
+def _do(job: Job, also: Callable[[Fields], None] | None) -> Outcome:
+    start = time.monotonic()
+    try:
         if job.force:
             shutil.rmtree(job.folder, ignore_errors=True)
-        elif is_done(job.folder):
-            return Outcome(ran=False)
-        try:
-            for module in job.imports:
-                importlib.import_module(module)
-            _prepare(job)
-            progress = ProgressFile(job.folder, also)
-            execute(job.spec, job.folder, job.parents, device=job.device, progress=progress)
-            seal(job.folder)
-        except Exception as error:  # any failure of one run must not stop the others
-            return Outcome(ran=True, failure=_record(job, error))
-        for name in (CHECKPOINT, PROGRESS, TRACEBACK):
-            (job.folder / name).unlink(missing_ok=True)
-        return Outcome(ran=True, seconds=time.monotonic() - start)
+        for module in job.imports:
+            importlib.import_module(module)
+        _prepare(job)
+        progress = ProgressFile(job.folder, also)
+        execute(job.spec, job.folder, job.parents, device=job.device, progress=progress)
+        seal(job.folder)
+    except Exception as error:  # any failure of one run must not stop the others
+        return Outcome(ran=True, failure=_record(job, error))
+    for name in (CHECKPOINT, PROGRESS, TRACEBACK):
+        (job.folder / name).unlink(missing_ok=True)
+    return Outcome(ran=True, seconds=time.monotonic() - start)
 
 
 def lock_path(folder: Path) -> Path:

@@ -163,6 +163,21 @@ def test_runs_are_executed_then_read(capsys: pytest.CaptureFixture[str]) -> None
     assert "1 runs: 1 done, 0 to do" in session.status()
 
 
+@pytest.mark.usefixtures("toy")
+def test_the_runs_of_several_studies_are_executed_in_one_call(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    session = notebook.begin(cell(systems=["LR"], seeds=[0, 1], epochs=1))
+    studies = {"short": session, 0.5: session.having(learning_rate=0.5), "again": session}
+    capsys.readouterr()
+    found = session.runs_of(studies)
+    assert capsys.readouterr().out.endswith("6 runs: 0 read, 6 executed\n")
+    assert list(found) == ["short", 0.5, "again"]
+    for name, study in studies.items():
+        assert [report.spec for report in found[name]] == study.specs()
+    assert [r.key for r in found["short"]] == [r.key for r in found["again"]]
+
+
 @pytest.mark.parametrize(
     ("fields", "left", "text"),
     [

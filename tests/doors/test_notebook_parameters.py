@@ -17,6 +17,7 @@ from rokkit.parameters import (
     declared,
     names_of,
     present,
+    tags,
 )
 
 CELL = """\
@@ -78,6 +79,13 @@ def test_a_notebook_declares_what_its_tagged_cell_holds(tmp_path: Path) -> None:
     path = written(tmp_path / "a.ipynb", "# A", code("y = 1"), code("x: int = 2", "parameters"))
     assert declared(path) == (Declared("x", 2, "int", ""),)
     assert declared(written(tmp_path / "b.ipynb", "# B", code("y = 1"))) == ()
+
+
+def test_tags_are_those_of_the_parameters_cell(tmp_path: Path) -> None:
+    tagged = code("x: int = 1  # a number", "parameters", "alone")
+    path = written(tmp_path / "a.ipynb", "# A", tagged, code("x", "claim"))
+    assert tags(path) == {"parameters", "alone"}
+    assert tags(written(tmp_path / "b.ipynb", "# B", code("x", "claim"))) == frozenset()
 
 
 def test_a_bad_cell_is_named_with_its_notebook(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_file_gives_way_to_the_command_line(
     assert main(words) == 0
     ((batch, jobs),) = executed
     (task,) = batch
-    assert jobs == task.slots == 3
+    assert jobs == 3
     assert task.parameters == {"study": "own", "k": 5, "alpha": 0.5, "colour": "blue", "jobs": 3}
     assert "1 notebooks done in" in capsys.readouterr().out
 
@@ -114,10 +114,11 @@ def test_without_names_every_notebook_is_executed_and_what_trains_goes_first(
     ((batch, jobs),) = executed
     assert jobs == 2
     assert {task.notebook for task in batch} == set(notebooks_folder().glob("*.ipynb"))
-    assert [task.slots for task in batch] == sorted((t.slots for t in batch), reverse=True)
-    trains = {task.name: task.parameters.get("jobs") for task in batch if task.slots == 2}
+    assert [task.trains for task in batch] == sorted((t.trains for t in batch), reverse=True)
+    assert {task.name for task in batch if task.alone} == {"17_inference", "99_claims"}
+    trains = {task.name: task.parameters.get("jobs") for task in batch if task.trains}
     assert trains["10_overall"] == 2
-    assert all("jobs" not in task.parameters for task in batch if task.slots == 1)
+    assert all("jobs" not in task.parameters for task in batch if not task.trains)
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, failures: Mapping[str, Failure]) -> None:
@@ -183,7 +184,7 @@ def test_the_summary_counts_what_was_written(
 
 
 def going(name: str, cell: int, cells: int) -> Going:
-    task = Task(notebook=Path(f"{name}.ipynb"), copy=Path("x"), parameters={}, slots=1)
+    task = Task(notebook=Path(f"{name}.ipynb"), copy=Path("x"), parameters={})
     return Going(task, None, None, 0.0, cell, cells)  # type: ignore[arg-type]
 
 
@@ -237,3 +238,24 @@ def test_in_a_log_the_runs_have_a_line_per_tenth(
             screen.show(State())
     lines = [line.split(" · ")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines == ["  runs 5/10 (50 %)", "  runs 6/10 (60 %)", "  runs 10/10 (100 %)"]
+
+
+def test_the_runs_of_two_notebooks_have_lines_of_their_own(
+    places: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kills a bar that starts anew whenever another notebook has more left."""
+    folder = places / "runs" / ".status"
+    folder.mkdir(parents=True)
+    with Screen([going("a", 1, 5).task], mode="lines") as screen:
+        for done in (1, 2):
+            for name, total in (("a", 10), ("b", 4)):
+                held = vars(standing(pid=os.getpid(), total=total, done=done))
+                (folder / f"{name}.json").write_text(json.dumps(held))
+            screen.show(State())
+    lines = [line.split(" · ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "  runs 1/10 (10 %)",
+        "  runs 1/4 (25 %)",
+        "  runs 2/10 (20 %)",
+        "  runs 2/4 (50 %)",
+    ]

@@ -23,10 +23,10 @@ def source(nb: Path, at: int) -> str:
     return str(nbformat.read(nb, as_version=4).cells[at].source)
 
 
-def task(folder: Path, name: str, slots: int = 1) -> Task:
+def task(folder: Path, name: str, **more: bool) -> Task:
     """A task whose notebook does not exist: it fails before a kernel starts."""
     path = folder / f"{name}.ipynb"
-    return Task(notebook=path, copy=folder / "out" / path.name, parameters={}, slots=slots)
+    return Task(notebook=path, copy=folder / "out" / path.name, parameters={}, **more)
 
 
 class Batch(NamedTuple):
@@ -201,28 +201,54 @@ def test_a_folder_without_notebooks_is_told(
 
 
 @pytest.fixture
-def three(tmp_path: Path) -> list[Path]:
-    """Three notebooks, of which the second trains."""
-    trains = code("jobs: int = 1  # processes\nk: int = 3  # neighbours", "parameters")
+def four(tmp_path: Path) -> list[Path]:
+    """Four notebooks: the second measures time, the third trains."""
+    trains = "jobs: int = 1  # processes\nk: int = 3  # neighbours"
     return [
         written(tmp_path / "a.ipynb", "# A", code("k: int = 3  # neighbours", "parameters")),
-        written(tmp_path / "b.ipynb", "# B", trains),
-        written(tmp_path / "c.ipynb", "# C"),
+        written(tmp_path / "b.ipynb", "# B", code(trains, "parameters", "alone")),
+        written(tmp_path / "c.ipynb", "# C", code(trains, "parameters")),
+        written(tmp_path / "d.ipynb", "# D"),
     ]
 
 
-def test_what_trains_goes_first_with_all_processes(three: list[Path], tmp_path: Path) -> None:
-    made = tasks(three, {"k": 5, "jobs": 7}, tmp_path / "out", 4)
-    assert [(one.name, one.slots, dict(one.parameters)) for one in made] == [
-        ("b", 4, {"k": 5, "jobs": 4}),
-        ("a", 1, {"k": 5}),
-        ("c", 1, {"k": 5}),
+def test_what_trains_goes_first_with_all_processes_and_what_measures_after_it(
+    four: list[Path], tmp_path: Path
+) -> None:
+    made = tasks(four, {"k": 5, "jobs": 7}, tmp_path / "out", 4)
+    assert [(one.name, one.trains, one.alone, dict(one.parameters)) for one in made] == [
+        ("c", True, False, {"k": 5, "jobs": 4}),
+        ("b", True, True, {"k": 5, "jobs": 4}),
+        ("a", False, False, {"k": 5}),
+        ("d", False, False, {"k": 5}),
     ]
-    assert [one.copy for one in made] == [tmp_path / "out" / f"{n}.ipynb" for n in "bac"]
+    assert [one.copy for one in made] == [tmp_path / "out" / f"{n}.ipynb" for n in "cbad"]
 
 
-def test_with_one_process_the_order_is_the_one_given(three: list[Path], tmp_path: Path) -> None:
-    assert [one.name for one in tasks(three, {}, tmp_path, 1)] == ["a", "b", "c"]
+@pytest.mark.parametrize(
+    ("jobs", "most"),
+    [
+        (1, [{"a"}, {"b"}, {"c"}, {"d"}, {"e"}]),
+        (2, [{"a", "b"}, {"b", "c"}, {"d"}, {"e"}]),
+        (8, [{"a", "b"}, {"b", "c"}, {"d"}, {"e"}]),
+    ],
+)
+def test_two_that_train_go_side_by_side_and_one_that_measures_by_itself(
+    tmp_path: Path, jobs: int, most: list[set[str]]
+) -> None:
+    """Kills: a third that trains, anything beside a measurement, more notebooks than jobs."""
+    batch = [task(tmp_path, name, trains=True) for name in "abc"]
+    batch += [task(tmp_path, "d", trains=True, alone=True), task(tmp_path, "e")]
+    seen: list[set[str]] = []
+
+    def watch(state: State) -> None:
+        seen.append({one.task.name for one in state.going})
+
+    outcomes = execute(batch, jobs=jobs, watch=watch)
+    assert {one.task.name for one in outcomes} == set("abcde")
+    allowed = [*most, {"a", "c"}]
+    assert all(any(going <= one for one in allowed) for going in seen)
+    assert most[0] in seen
 
 
 def test_a_task_of_no_notebook_is_refused(tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ def test_latency_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
         "rokkit.experiments.inference.in_turns", lambda *_, **__: pytest.fail("again")
     )
     pd.testing.assert_frame_equal(measured_latency(reports, rounds=5, large=8), frame)
+    part = measured_latency(reports[1:], rounds=5, large=8)
+    held = frame[frame["system"] != "LR"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, held)
+    with pytest.raises(pytest.fail.Exception, match="again"):
+        measured_latency(reports, rounds=6, large=8)
 
 
 @pytest.mark.parametrize("system", ["MLP", "RIM", "MLP+ROK"])
