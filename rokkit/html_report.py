@@ -30,11 +30,11 @@ img { max-width: 100%; } .jp-InputPrompt, .jp-OutputPrompt, .prompt { display: n
 """
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, below: str = "") -> Path:
     """Write `<folder>/report/<notebook>.html` for each executed notebook, and index.html.
 
-    `folder` holds what `rokkit run` executed. Pages of notebooks that are no longer there stay.
-    Returns the path of index.html.
+    `folder` holds what `rokkit run` executed; `below` is shown under their list, as HTML.
+    Pages of notebooks that are no longer there stay. Returns the path of index.html.
     """
     from nbconvert import HTMLExporter
 
@@ -49,7 +49,8 @@ def write_report(folder: Path) -> Path:
         f'<li><a href="{stem}.html">{html.escape(stem)}</a> {html.escape(text)}</li>'
         for stem, text in titles.items()
     )
-    write_text(index, page("", titles, f"<h1>{html.escape(folder.name)}</h1><ul>{items}</ul>"))
+    body = f"<h1>{html.escape(folder.name)}</h1><ul>{items}</ul>{below}"
+    write_text(index, page("", titles, body))
     return index
 
 

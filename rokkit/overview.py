@@ -11,6 +11,9 @@ from rokkit.errors import ArtefactError
 from rokkit.parameters import own_cells, read_notebook
 from rokkit.paths import executed_root, root
 
+# What `Session.runs` prints.
+COUNTED = re.compile(r"^\d+ runs: (\d+) read, (\d+) executed$", re.MULTILINE)
+
 
 def notebooks_folder() -> Path:
     """Where the notebooks lie."""
@@ -45,6 +48,18 @@ def standing(held: Any, copy: Path) -> tuple[str, str]:
     if about.get("exception") or any(_cut_short(cell) for cell in own_cells(executed)):
         return "failed", when
     return ("fresh" if _sources(executed) == _sources(held) else "stale"), when
+
+
+def runs_of(copy: Path) -> tuple[int, int]:
+    """Runs that an executed notebook read and executed, as its cells say; zeros without a copy."""
+    try:
+        held = read_notebook(copy)
+    except ArtefactError:
+        return 0, 0
+    outputs = [output for cell in held.cells for output in cell.get("outputs", [])]
+    texts = [output.text for output in outputs if output.output_type == "stream"]
+    found = [match.groups() for text in texts for match in COUNTED.finditer(text)]
+    return sum(int(read) for read, _ in found), sum(int(done) for _, done in found)
 
 
 def title(held: Any) -> str:

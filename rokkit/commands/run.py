@@ -36,9 +36,12 @@ def run(options: argparse.Namespace) -> int:
     """Check, execute, tell; 1 if a notebook failed."""
     from rokkit.commands.screen import Screen
     from rokkit.config import require
+    from rokkit.experiments import save_table
+    from rokkit.experiments.batch import finished_runs, notebooks_table, stages_table
     from rokkit.experiments.slots import limited
     from rokkit.html_report import write_report
     from rokkit.machine import cores
+    from rokkit.overview import runs_of
     from rokkit.paths import executed_root
     from rokkit.runner import execute, find, tasks
 
@@ -54,7 +57,15 @@ def run(options: argparse.Namespace) -> int:
     batch = tasks(notebooks, given, folder, jobs)
     with limited(jobs), Screen(batch) as screen:
         outcomes = execute(batch, jobs=jobs, watch=screen.show)
-    report = write_report(folder)
+    datasets = dict.fromkeys(one.dataset for one in studies)
+    new = [folder for name in datasets for folder in finished_runs(name, began)]
+    taken = {o.task.name: (o.seconds, *runs_of(o.task.copy)) for o in outcomes}
+    costs = [notebooks_table(taken, time.monotonic() - start)]
+    costs += [stages_table(new)] if new else []
+    report = write_report(folder, "".join(table._repr_html_() for table in costs))
+    if new:  # else nothing was trained, and the tables tell of the batch that did
+        for table, name in zip(costs, ("batch_notebooks", "batch_stages"), strict=True):
+            save_table(table, name, studies[0].study_name)
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     for outcome in failed:
         print("\n" + _complaint(outcome, options))
@@ -113,6 +124,7 @@ def _summary(
     number: int, failed: int, studies: Sequence[Any], report: Path, began: float, start: float
 ) -> str:
     """What was written where, and how long it took."""
+    from rokkit.experiments.batch import finished_runs
     from rokkit.paths import figures_root, results_root, runs_root, shown
     from rokkit.progress import span
 
@@ -125,11 +137,10 @@ def _summary(
     rows.append(("notebooks", shown(report.parent.parent), f"{number} executed copies"))
     rows.append(("report", shown(report), "all executed copies as pages"))
     for name in dict.fromkeys(one.dataset for one in studies):
-        held = list((runs_root() / name).glob("*/DONE"))
-        new = sum(p.stat().st_mtime >= began - 1 for p in held)
+        held = finished_runs(name)
         if held:
-            rows.append(
-                ("runs", shown(runs_root() / name), f"{len(held)} finished, {new} of them now")
-            )
+            new = len(finished_runs(name, began))
+            place = shown(runs_root() / name)
+            rows.append(("runs", place, f"{len(held)} finished, {new} of them now"))
     verdict = f"{failed} of {number} notebooks failed" if failed else f"{number} notebooks done"
     return f"{verdict} in {span(time.monotonic() - start)}\n" + columns(rows, "  ")

@@ -8,8 +8,9 @@ from typing import Any
 import nbformat
 import pytest
 from made_notebooks import code, executed, notebook, written
+from nbformat.v4 import new_output
 
-from rokkit.overview import notebooks_folder, overview, standing, title
+from rokkit.overview import notebooks_folder, overview, runs_of, standing, title
 
 END = "2026-03-04T05:06:07.000000+00:00"
 SHOWN = f"{datetime.fromisoformat(END).astimezone():%Y-%m-%d %H:%M}"
@@ -76,6 +77,16 @@ def test_without_a_readable_copy_it_was_never_run(tmp_path: Path, content: str |
     if content is not None:
         copy.write_text(content)
     assert standing(held(), copy) == ("never run", "")
+
+
+def test_runs_are_counted_over_the_cells_of_a_copy(tmp_path: Path) -> None:
+    texts = ["30 runs: 6 read, 24 executed\n", "runs 2/9\n9 runs: 9 read, 0 executed\nother\n"]
+    cells = [code("session.runs()") for _ in texts]
+    for cell, text in zip(cells, texts, strict=True):
+        cell.outputs = [new_output("stream", name="stdout", text=text)]
+    assert runs_of(written(tmp_path / "a.ipynb", "# A", *cells)) == (15, 24)
+    assert runs_of(written(tmp_path / "b.ipynb", "# B")) == (0, 0)
+    assert runs_of(tmp_path / "gone.ipynb") == (0, 0)
 
 
 def test_the_title_is_the_first_heading() -> None:

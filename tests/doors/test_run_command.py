@@ -171,16 +171,33 @@ def test_the_summary_counts_what_was_written(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("results/own/overall.csv", "results/own/overall.md", "runs/toy/lr-s0-ab/DONE"):
+    done = "runs/toy/lr-s0-ab"
+    held = {
+        "results/own/overall.csv": "",
+        "results/own/overall.md": "",
+        f"{done}/spec.json": '{"spec": {"model": {}}}',
+        f"{done}/report.json": '{"processor": {"train": 90, "total": 120}}',
+        f"{done}/DONE": "",
+    }
+    for name, text in held.items():
         (places / name).parent.mkdir(parents=True, exist_ok=True)
-        (places / name).write_text("")
+        (places / name).write_text(text)
     assert main(["run", mine, "-p", "study=own"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     told = {line[0]: " ".join(line[2:]) for line in lines if line}
-    assert told["tables"] == "2 files written"
+    assert told["tables"] == "10 files written"  # the costs of the batch among them
+    assert "| train | a model |" in " ".join(_words(places / "results/own/batch_stages.md"))
+    os.utime(places / done / "DONE", (1000, 1000))
+    before = (places / "results/own/batch_notebooks.md").read_text()
+    assert main(["run", mine, "-p", "study=own"]) == 0
+    assert (places / "results/own/batch_notebooks.md").read_text() == before
     assert told["notebooks"] == "1 executed copies"
     assert told["runs"] == "1 finished, 1 of them now"
     assert "figures" not in told
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split()
 
 
 def going(name: str, cell: int, cells: int) -> Going:
