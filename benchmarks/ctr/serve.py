@@ -105,7 +105,7 @@ class Served:
         rows = max(batch, getattr(self.held, "fewest", 1))
         available = self.held.test_rows
         taken = np.empty((calls, len(stages)))
-        with torch.no_grad():
+        with torch.inference_mode():
             for call in range(-warm_up, calls):
                 first = (max(call, 0) * rows) % max(1, available - rows + 1)
                 value: Any = slice(first, first + rows)

@@ -26,7 +26,7 @@ from rokkit.experiments.weights import load_run
 from rokkit.files import read_json, write_json
 from rokkit.knowledge import KnowledgeModel
 from rokkit.models import CTRModel, is_estimator
-from rokkit.serving import exported, missing_packages, of_model, session, write_onnx
+from rokkit.serving import exported, folded, missing_packages, of_model, session, write_onnx
 
 NAMES = {"eager": "Eager", "onnx": "ONNX", "compiled": "Compiled"}
 HOW = {"onnx": "exported and run by ONNX Runtime", "compiled": "through torch.compile"}
@@ -128,7 +128,8 @@ def turn(report: Report, batch: int, rounds: int, form: Form = "eager") -> Turn:
 def answering(model: CTRModel | KnowledgeModel, form: Form, example: Batch) -> Answer:
     """A function from a batch to probabilities by `model` in this form; `example` is any batch."""
     if form == "eager":
-        return _without_gradients(lambda batch: model(batch).sigmoid())
+        ready = folded(model)
+        return _without_gradients(lambda batch: ready(batch).sigmoid())
     shape = None if example.history is None else example.history.shape[1:]
     program = of_model(model, None if shape is None else (shape[0], shape[1]))
     if form == "compiled":
@@ -190,7 +191,8 @@ def latency_table(reports: Sequence[Report], frame: pd.DataFrame) -> Table:
         notes=(
             "Single samples on one core, eager: median, 95th percentile, and the medians of the "
             "stages: the search for neighbours in this process, the look-up of what the model "
-            "reads, the forward pass. AUC: mean over seeds.",
+            "reads, the forward pass, with BatchNorm folded into the layers before it. AUC: mean "
+            "over seeds.",
             *(f"{NAMES[form]}: the same model {HOW[form]}; look-up included." for form in others),
             "The paper's milliseconds are of a GPU and of a search by Elasticsearch.",
         ),

@@ -66,7 +66,7 @@ class FieldEmbedding(nn.Module):
         if torch.is_grad_enabled() and self.weight.requires_grad and loops_apply(self.weight):
             found: Tensor = _LookUp.apply(self.weight, ids, self.sparse_gradient)  # type: ignore[no-untyped-call]
             return found
-        return functional.embedding(ids, self.weight, padding_idx=0)
+        return torch.embedding(self.weight, ids, padding_idx=0)
 
     def announce(self, ids: Int[Tensor, "*shape"]) -> None:
         """Rows are about to be read, by a look-up or otherwise."""

@@ -71,6 +71,13 @@ class Backbone(nn.Module):
         self.config = config
         self.extra_dim = extra_dim
         self.needs = self.needs_of(config)
+        first, last = min(schema.item_columns), max(schema.item_columns)
+        beside = last - first + 1 == len(schema.item_columns)
+        self._items = slice(first, last + 1) if beside else list(schema.item_columns)
+
+    def item_tuple(self, x: Float[Tensor, "B F d"]) -> Float[Tensor, "B D"]:
+        """The embeddings of the target's item tuple side by side, D = C·d."""
+        return flat(x[:, self._items])
 
     @classmethod
     def needs_of(cls, config: Any) -> frozenset[str]:

@@ -113,7 +113,7 @@ class DIEN(Backbone):
     ) -> tuple[Float[Tensor, "B H"], States, Keys]:
         """φ, the states h and the behaviours e."""
         assert batch.history is not None
-        q = flat(x[:, list(self.schema.item_columns)])  # [B, D]
+        q = self.item_tuple(x)  # [B, D]
         keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
         states, _ = self.gru(keys)  # states at padding mean nothing: attention leaves them out
         phi: Tensor = self.augru(states, self.attention(q, states, batch.history_mask))

@@ -72,7 +72,7 @@ class DIN(Backbone):
         self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
     ) -> Float[Tensor, "B D"]:
         assert batch.history is not None
-        q = flat(x[:, list(self.schema.item_columns)])  # [B, D]
+        q = self.item_tuple(x)  # [B, D]
         keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
         phi: Tensor = self.attention(q, keys, batch.history_mask)
         return phi

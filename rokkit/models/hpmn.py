@@ -114,5 +114,5 @@ class HPMN(Backbone):
     def _read(
         self, x: Float[Tensor, "B F d"], memory: Float[Tensor, "B L H"]
     ) -> Float[Tensor, "B H"]:
-        phi: Tensor = self.reader(flat(x[:, list(self.schema.item_columns)]), memory)
+        phi: Tensor = self.reader(self.item_tuple(x), memory)
         return phi

@@ -108,7 +108,7 @@ class MIMN(Backbone):
         self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
     ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B S"]]:
         assert batch.history is not None
-        q = flat(x[:, list(self.schema.item_columns)])  # [B, D]
+        q = self.item_tuple(x)  # [B, D]
         behaviours = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
         state = self.memory(behaviours, batch.history_mask)
         attended = None

@@ -4,6 +4,7 @@ Nothing here knows a run folder; `rokkit.experiments.export` brings what a run h
 """
 
 from rokkit.serving.artefact import ABOUT, Artefact, write_artefact
+from rokkit.serving.folded import folded
 from rokkit.serving.onnx import missing_packages, require_onnx, session, write_onnx
 from rokkit.serving.programs import Program, exported, of_base, of_model
 from rokkit.serving.vocabulary import write_vocabulary
@@ -13,6 +14,7 @@ __all__ = [
     "Artefact",
     "Program",
     "exported",
+    "folded",
     "missing_packages",
     "of_base",
     "of_model",

@@ -16,7 +16,7 @@ ALLOWED = {
     "evaluation": set(),
     "training": {"data", "retrieval", "layers", "evaluation"},
     "knowledge": {"data", "layers", "models", "training"},
-    "serving": {"data", "models", "knowledge"},
+    "serving": {"layers", "data", "models", "knowledge"},
     "experiments": {
         "data",
         "retrieval",

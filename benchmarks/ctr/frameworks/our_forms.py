@@ -18,7 +18,7 @@ from rokkit.knowledge.base import KnowledgeBaseConfig
 from rokkit.knowledge.use import UseConfig, with_knowledge
 from rokkit.models import create_model
 from rokkit.retrieval import BM25Index
-from rokkit.serving import exported, of_model, write_onnx
+from rokkit.serving import exported, folded, of_model, write_onnx
 from rokkit.training import Feed
 
 NEIGHBOURS = 10  # K
@@ -56,7 +56,8 @@ def _forward(ours: Ours, model: Any) -> Callable[[Batch], Any]:
     """A batch's probabilities."""
     form = ours.case.form
     if form == "eager":
-        return lambda batch: model(batch).sigmoid()
+        ready = folded(model)
+        return lambda batch: ready(batch).sigmoid()
     if form == "compiled":
         return torch.compile(lambda batch: model(batch).sigmoid(), dynamic=False)
     shape = (ours.arrays.longest, len(ours.samples.schema.item_columns))
@@ -93,7 +94,7 @@ def _ids(batch: Batch, inputs: Any) -> list[torch.Tensor]:
 def _rim(ours: Ours) -> list[Stage]:
     """Search among the train rows, gather what was found, forward."""
     schema, pool, test = ours.samples.schema, ours.samples.train, ours.samples.test
-    model = create_model("rim", schema, embed_dim=EMBEDDING, hidden=HIDDEN).eval()
+    model = folded(create_model("rim", schema, embed_dim=EMBEDDING, hidden=HIDDEN))
     index = BM25Index.build(pool.x, schema.retrieval_columns)
     index.save(ours.folder / "index")
     ours.bytes["index"] = _size(ours.folder / "index")
