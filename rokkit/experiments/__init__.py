@@ -19,6 +19,7 @@ from rokkit.experiments.data_table import (
     parts_table,
     profile_table,
 )
+from rokkit.experiments.efficiency import efficiency_reading
 from rokkit.experiments.evidence import Evidence
 from rokkit.experiments.export import Exported, export_run
 from rokkit.experiments.failure import RunError, RunFailure
@@ -122,6 +123,7 @@ __all__ = [
     "curves_frame",
     "cuts",
     "data_table",
+    "efficiency_reading",
     "events_figure",
     "events_frame",
     "export_run",

@@ -15,7 +15,7 @@ from rokkit.data import load
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.evaluation import compare
 from rokkit.experiments import CLAIMS, Evidence, Report, RunSpec, Settings, claims_table, verdicts
-from rokkit.experiments import ledger as ledger_module
+from rokkit.experiments import claim_tests, efficiency
 from rokkit.experiments.evidence import (
     Finding,
     NotRunError,
@@ -117,8 +117,8 @@ def evidence(
         z = {name: value + by_seed for name, value in z.items()}
         return {"r": {"Silhouette": 0.1, "Mixing": 1.0}, "z": z}
 
-    monkeypatch.setattr(ledger_module, "measured_latency", latency)
-    monkeypatch.setattr(ledger_module, "kept_measures", spaces)
+    monkeypatch.setattr(efficiency, "measured_latency", latency)
+    monkeypatch.setattr(claim_tests, "kept_measures", spaces)
     return Evidence(settings, lambda specs: [made(one) for one in specs])
 
 

@@ -1,0 +1,114 @@
+"""What tests the claims on how well systems predict, and on the spaces of r and z.
+
+Each function goes from the evidence of a study to findings; none knows how one comes out.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from rokkit.evaluation.compare import Metric
+from rokkit.experiments.evidence import Evidence, Finding, NotRunError, Side, above
+from rokkit.experiments.spaces import kept_measures
+from rokkit.experiments.systems import ROK
+from rokkit.experiments.variants import best_on_validation
+
+MIXED = 0.9  # train and test samples lie among each other: nine tenths of what chance gives
+
+
+def pairs(evidence: Evidence, ahead: Sequence[str], behind: Sequence[str]) -> Iterable[Finding]:
+    """Each of `ahead` better than each of `behind`, as far as the study has them."""
+    for one in evidence.having(ahead):
+        for other in evidence.having(behind):
+            yield evidence.better(one, other)
+
+
+def _own(evidence: Evidence) -> str:
+    """The study's backbone with ROK, which stands for ROK in Table 2."""
+    return evidence.settings.backbone + ROK
+
+
+def own_against(evidence: Evidence, others: Sequence[str]) -> Iterable[Finding]:
+    for other in evidence.having(others):
+        yield evidence.better(_own(evidence), other)
+
+
+def gain(evidence: Evidence, metric: Metric) -> Iterable[Finding]:
+    for name in evidence.settings.backbones:
+        yield evidence.better(name + ROK, name, metric)
+
+
+def better_teacher(evidence: Evidence) -> Iterable[Finding]:
+    backbone = evidence.settings.backbone
+    teacher = evidence.settings.teacher.upper()
+    for system in evidence.having([f"{backbone}+ROK-{t}" for t in ("DERT", "PET") if t != teacher]):
+        other = system.rpartition("-")[2]
+        lead = evidence.better(other, teacher)
+        if lead.word == "holds":
+            yield evidence.better(system, _own(evidence))
+            return
+    raise NotRunError(f"no teacher of the study is decided to predict better than {teacher}")
+
+
+def _variant(kind: str, name: str) -> Side:
+    system = name + {"RIM": "+R", "ROK": ROK}[kind]
+    return Side.of(system, f"{kind}({name})", manner="instance")
+
+
+def z_better_than_r(evidence: Evidence) -> Iterable[Finding]:
+    for name in ("LR", "MLP"):
+        yield evidence.better(_variant("ROK", name), _variant("RIM", name))
+
+
+def z_better_than_nothing(evidence: Evidence) -> Iterable[Finding]:
+    for name in ("LR", "MLP"):
+        yield evidence.better(_variant("ROK", name), name)
+
+
+def simple_beats_deepfm(evidence: Evidence) -> Iterable[Finding]:
+    yield evidence.better(_variant("ROK", "MLP"), "DEEPFM")
+
+
+def fix_is_best(evidence: Evidence) -> Iterable[Finding]:
+    system = _own(evidence)
+    fix = Side.of(system, "Fix", update="fix", manner="both")
+    for name, update in (("Upd g", "g"), ("Upd f+g", "fg")):
+        yield evidence.better(fix, Side.of(system, name, update=update, manner="both"))
+
+
+def top_is_better(evidence: Evidence) -> Iterable[Finding]:
+    system = _own(evidence)
+    top = Side.of(system, "most related", positive="top")
+    yield evidence.better(top, Side.of(system, "random", positive="random"))
+
+
+def ends_are_worse(evidence: Evidence) -> Iterable[Finding]:
+    system = _own(evidence)
+    sides = {a: Side.of(system, f"alpha {a}", alpha=a) for a in evidence.settings.alphas}
+    inner = {a: evidence.reports(side) for a, side in sides.items() if 0 < a < 1}
+    ends = [a for a in (0.0, 1.0) if a in sides]
+    if not inner or not ends:
+        raise NotRunError("alphas have no end or nothing between")
+    chosen = best_on_validation(inner)
+    for end in ends:
+        yield evidence.better(sides[chosen], sides[end])
+
+
+def _spaces(evidence: Evidence) -> list[dict[str, dict[str, float]]]:
+    """Measures of r and of z, of the base of each seed."""
+    found = []
+    for report in evidence.reports("MLP" + ROK):
+        one = report.spec.construction
+        assert one is not None
+        (construction,), parents = evidence.runs([one]), evidence.runs(one.parents())
+        found.append(kept_measures(construction, parents, evidence.settings.points))
+    return found
+
+
+def z_clusters_more(evidence: Evidence) -> Iterable[Finding]:
+    held = _spaces(evidence)
+    differences = [one["z"]["Silhouette"] - one["r"]["Silhouette"] for one in held]
+    yield above("silhouette of z - of r", differences, 0.0, "silhouette")
+
+
+def z_generalises(evidence: Evidence) -> Iterable[Finding]:
+    mixing = [one["z"]["Mixing"] for one in _spaces(evidence)]
+    yield above(f"mixing of z - {MIXED}", mixing, MIXED, "mixing")
