@@ -30,7 +30,8 @@ def notebooks_table(taken: Mapping[str, tuple[float, int, int]], whole: float) -
         formats={"Seconds": "{:.0f}"},
         notes=(
             "Two notebooks that train go side by side, so that times overlap. A run is executed "
-            "once, by the first notebook that asks for it; others read it.",
+            "once, by the first notebook that asks for it; others read it. The teachers and bases "
+            "that these runs need are not counted here.",
         ),
     )
 

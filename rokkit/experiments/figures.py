@@ -21,7 +21,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullF
 
 from rokkit.experiments.systems import ROK
 from rokkit.files import aside, write_text
-from rokkit.paths import figures_root
+from rokkit.paths import figures_root, shown
 
 # Blue, vermilion, bluish green, orange, sky blue, reddish purple, black; yellow is too faint.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000")
@@ -55,15 +55,17 @@ class SavedFigure:
     svg: Path
     png: Path
     csv: Path
+    alt: str  # what it shows, for who cannot see it
 
-    def _repr_png_(self) -> bytes:
-        return self.png.read_bytes()
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
+        return self.png.read_bytes(), {"alt": self.alt}
 
 
 def save_figure(fig: Figure, name: str, study: str, data: pd.DataFrame) -> SavedFigure:
     """Write `figures/<study>/<name>.{svg,png,csv}`; the CSV is the data that was drawn."""
     folder = figures_root() / study
-    saved = SavedFigure(folder / f"{name}.svg", folder / f"{name}.png", folder / f"{name}.csv")
+    svg, png, csv = (folder / f"{name}.{ending}" for ending in ("svg", "png", "csv"))
+    saved = SavedFigure(svg, png, csv, alt=_alternative(fig, name, csv))
     with style.context(["default", STYLE]):
         FigureCanvasAgg(fig)
         # A date, or the version of matplotlib, would change the bytes.
@@ -73,6 +75,15 @@ def save_figure(fig: Figure, name: str, study: str, data: pd.DataFrame) -> Saved
             fig.savefig(draft, format="png", metadata={"Software": None})
     write_text(saved.csv, data.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     return saved
+
+
+def _alternative(fig: Figure, name: str, csv: Path) -> str:
+    """`auc: test AUC; numbers in figures/movielens/auc.csv`."""
+    labels = [
+        text for ax in fig.axes for text in (ax.get_title(), ax.get_xlabel(), ax.get_ylabel())
+    ]
+    shows = ", ".join(dict.fromkeys(text.replace("\n", " ") for text in labels if text))
+    return f"{name}: {shows}; numbers in {shown(csv)}"
 
 
 def metric_figure(frame: pd.DataFrame, metric: str = "auc", split: str = "test") -> Figure:

@@ -62,6 +62,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_figure_says_in_words_what_it_shows() -> None:
+    saved = figures.save_figure(figures.metric_figure(FRAME), "metric", "study", FRAME)
+    png, about = saved._repr_png_()
+    assert png == saved.png.read_bytes()
+    assert about["alt"].startswith("metric: test AUC (points: seeds; bars: mean ± sd); numbers in ")
+    assert about["alt"].endswith("study/metric.csv")
+
+
 def test_bytes_are_the_same_in_a_process_with_another_hash_seed(folder: Path) -> None:
     """Kills: a date, random ids in the SVG, an order taken from a set."""
     code = (

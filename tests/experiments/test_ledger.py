@@ -14,8 +14,17 @@ from rokkit.cli import main
 from rokkit.data import load
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.evaluation import compare
-from rokkit.experiments import CLAIMS, Evidence, Report, RunSpec, Settings, claims_table, verdicts
-from rokkit.experiments import claim_tests, efficiency
+from rokkit.experiments import (
+    CLAIMS,
+    Evidence,
+    Report,
+    RunSpec,
+    Settings,
+    claim_tests,
+    claims_table,
+    efficiency,
+    verdicts,
+)
 from rokkit.experiments.evidence import (
     Finding,
     NotRunError,
