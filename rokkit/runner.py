@@ -21,7 +21,7 @@ from rokkit.progress import VARIABLE as PROGRESS_VARIABLE
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_LEAVE = 10.0  # for a notebook that is told to stop
-ALONE = "alone"  # tag of the parameters cell of a notebook that measures time
+ALONE, LONG = "alone", "long"  # tags of a parameters cell
 TRAINING = 2  # notebooks that train at the same time: each has a pool of processes
 
 
@@ -34,6 +34,7 @@ class Task:
     parameters: Mapping[str, Any]
     trains: bool = False  # it has a pool of processes for its runs
     alone: bool = False  # it measures time: nothing may go beside it
+    long: bool = False  # its runs wait for each other
 
     @property
     def name(self) -> str:
@@ -99,8 +100,9 @@ def tasks(
     """A task per notebook; `parameters` go to all of them.
 
     A notebook that declares `jobs` trains: it gets all of them for its pool of runs, and is
-    executed before the others, which read what it trained. One whose parameters cell has the tag
-    "alone" measures time, and comes after those that do not.
+    executed before the others, which read what it trained. Tags of the parameters cell: "long" for
+    one whose runs wait for each other, which starts first, so that others fill the cores beside
+    it; "alone" for one that measures time, which comes after those that do not.
     """
     made = []
     for path in notebooks:
@@ -108,10 +110,17 @@ def tasks(
         values = {name: value for name, value in parameters.items() if name != "jobs"}
         if trains:
             values["jobs"] = jobs
-        alone = ALONE in tags(path)
-        copy = folder / path.name
-        made.append(Task(notebook=path, copy=copy, parameters=values, trains=trains, alone=alone))
-    return sorted(made, key=lambda task: (not task.trains, task.alone))
+        copy, tagged = folder / path.name, tags(path)
+        task = Task(
+            notebook=path,
+            copy=copy,
+            parameters=values,
+            trains=trains,
+            alone=ALONE in tagged,
+            long=LONG in tagged,
+        )
+        made.append(task)
+    return sorted(made, key=lambda task: (not task.trains, task.alone, not task.long))
 
 
 def execute(

@@ -12,9 +12,13 @@ from rokkit.errors import ConfigError
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.spec import RunSpec
 from rokkit.experiments.weights import load_model
-from rokkit.knowledge import teacher_representations
+from rokkit.knowledge import KnowledgeModel, knowledge_of, teacher_representations
+from rokkit.models import AidedModel, CTRModel
 from rokkit.training import CTRTask, Feed, predict
 from rokkit.training.ctr import SoftTask
+
+Trained = CTRModel | KnowledgeModel | AidedModel
+LARGEST_Z = 2**30  # bytes of one part's z that are held
 
 
 class Aid:
@@ -52,12 +56,31 @@ class Aid:
             return teacher_representations(self.teacher, feed)
         return None
 
-    def feed(self, part: str, needs: frozenset[str]) -> Feed:
-        """The samples of `part`, and for training those of the pool if that is the aid."""
+    def feed(
+        self, part: str, needs: frozenset[str], extra: NDArray[np.float32] | None = None
+    ) -> Feed:
+        """The samples of `part`, and for training those of the pool if that is the aid.
+
+        `extra` takes the place of what the aid gives.
+        """
         rows = None
         if self.kind == "pool" and part == "train":
             rows = np.arange(len(self.inputs.samples.pool))
-        return self.inputs.feed(part, needs, pool_rows=rows, extra=self.extra(part))
+        extra = self.extra(part) if extra is None else extra
+        return self.inputs.feed(part, needs, pool_rows=rows, extra=extra)
+
+    def feed_of(self, model: Trained, part: str) -> Feed:
+        """The same as `model` reads them.
+
+        A base that is not trained is asked for z once, not in every epoch, if that can be held.
+        """
+        needs = frozenset(model.needs)
+        if isinstance(model, KnowledgeModel) and model.z_stays and self.kind != "pool":
+            size = 4 * len(self.inputs.samples.part(part)) * model.base.representation_dim
+            if size <= LARGEST_Z:
+                z = knowledge_of(model.base, self.inputs.feed(part, frozenset()))
+                return self.feed(part, needs | {"extra"}, z)
+        return self.feed(part, needs)
 
     def selects_on(self) -> str:
         """The part whose metric selects the weights."""

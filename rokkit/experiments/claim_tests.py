@@ -37,15 +37,21 @@ def gain(evidence: Evidence, metric: Metric) -> Iterable[Finding]:
 
 
 def better_teacher(evidence: Evidence) -> Iterable[Finding]:
-    backbone = evidence.settings.backbone
-    teacher = evidence.settings.teacher.upper()
-    for system in evidence.having([f"{backbone}+ROK-{t}" for t in ("DERT", "PET") if t != teacher]):
-        other = system.rpartition("-")[2]
-        lead = evidence.better(other, teacher)
-        if lead.word == "holds":
-            yield evidence.better(system, _own(evidence))
+    """For the first teacher that predicts better than the study's: every backbone with its base."""
+    own = evidence.settings.teacher.upper()
+    systems = [one.upper() for one in evidence.settings.systems]
+    taught = {  # by teacher, the systems whose backbone the study has with its own teacher's base
+        t: [s for s in systems if s.endswith(f"{ROK}-{t}") and s.removesuffix(f"-{t}") in systems]
+        for t in ("DERT", "PET")
+        if t != own and t in systems
+    }
+    if not any(taught.values()):
+        raise NotRunError(f"the study has no base from another teacher than {own}")
+    for other, users in taught.items():
+        if users and evidence.better(other, own).word == "holds":
+            yield from (evidence.better(one, one.removesuffix(f"-{other}")) for one in users)
             return
-    raise NotRunError(f"no teacher of the study is decided to predict better than {teacher}")
+    raise NotRunError(f"no teacher of the study is decided to predict better than {own}")
 
 
 def _variant(kind: str, name: str) -> Side:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from rokkit.data import Samples, load
 from rokkit.data.profile import value_counts
 from rokkit.evaluation import evaluate
-from rokkit.experiments.aids import Aid
+from rokkit.experiments.aids import Aid, Trained
 from rokkit.experiments.environment import environment, peak_memory
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.report import HISTORY, PREDICTIONS, REPORT
@@ -32,7 +32,6 @@ from rokkit.files import aside, read_json, save_array, write_json
 from rokkit.knowledge import (
     ConstructTask,
     KnowledgeBase,
-    KnowledgeModel,
     Projector,
     collapse_level,
     draw_pool_rows,
@@ -43,8 +42,6 @@ from rokkit.knowledge import (
     with_knowledge,
 )
 from rokkit.models import (
-    AidedModel,
-    CTRModel,
     Teacher,
     build_config,
     create_model,
@@ -157,7 +154,7 @@ def _train(
     schema, config = inputs.samples.schema, dict(model_spec.config)
     seed_everything(spec.seed)
     aid = Aid(spec, inputs, parents)
-    model: CTRModel | KnowledgeModel | AidedModel
+    model: Trained
     if (extra := aid.extra("train")) is not None:
         model = with_extra(model_spec.name, schema, extra, **config)
     elif spec.knowledge is None:
@@ -169,17 +166,16 @@ def _train(
         model = with_knowledge(model_spec.name, schema, base, spec.knowledge.use, **config)
     model.backbone.read_pool(inputs.samples.pool.x)
     model = model.to(inputs.device)
-    with clock.time("load"):
-        train, judge = (
-            aid.feed(part, frozenset(model.needs)) for part in ("train", aid.selects_on())
-        )
+    # What a base knows of the samples is a part of training, like all that comes of the base.
+    with clock.time("train" if spec.knowledge else "load"):
+        train, judge = (aid.feed_of(model, part) for part in ("train", aid.selects_on()))
         task = aid.task(model, train, judge)
     result = fit(task, len(train), spec.training, seed=spec.seed, folder=folder, progress=progress)
     clock.add("train", result.seconds, result.processor_seconds)
     metrics = {}
     with clock.time("predict"):
         for part, name in PREDICTIONS.items():
-            feed = judge if part == judge.part else aid.feed(part, frozenset(model.needs))
+            feed = judge if part == judge.part else aid.feed_of(model, part)
             predictions = predict(model, feed)
             save_array(folder / name, predictions.astype(np.float32, copy=False))
             metrics[part] = _measure(inputs.samples, part, predictions)

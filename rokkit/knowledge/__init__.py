@@ -10,7 +10,7 @@ from rokkit.knowledge.construct import ConstructConfig, ConstructTask, draw_pool
 from rokkit.knowledge.diagnostics import collapse_level, effective_rank, imitation_r2
 from rokkit.knowledge.losses import construction_loss, contrastive_loss, imitation_loss
 from rokkit.knowledge.positives import Positive
-from rokkit.knowledge.teaching import teacher_attention, teacher_representations
+from rokkit.knowledge.teaching import knowledge_of, teacher_attention, teacher_representations
 from rokkit.knowledge.use import KnowledgeModel, UseConfig, with_knowledge
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "effective_rank",
     "imitation_loss",
     "imitation_r2",
+    "knowledge_of",
     "split_embedding_dim",
     "teacher_attention",
     "teacher_representations",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rokkit.data.batch import Batch
 from rokkit.errors import ConfigError
+from rokkit.knowledge.base import KnowledgeBase
 from rokkit.layers import IdEmbedding
 from rokkit.models.ctr import CTRModel, check_batch
 from rokkit.training.ctr import EVALUATION_ROWS, over
@@ -35,6 +36,13 @@ def teacher_representations(
     A sample without neighbours is aggregated over none: its r is what the teacher makes of that.
     """
     return over(model, feed, batch_size, model.aggregate)
+
+
+def knowledge_of(
+    base: KnowledgeBase, feed: Feed, batch_size: int = EVALUATION_ROWS
+) -> NDArray[np.float32]:
+    """z [N, R] of every sample of `feed`, in its order; the base in eval mode, float32."""
+    return over(base, feed, batch_size, lambda batch: base(batch.x))
 
 
 def teacher_attention(

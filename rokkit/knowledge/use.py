@@ -86,8 +86,16 @@ class KnowledgeModel(nn.Module):
             return self.own
         return JoinedEmbedding(self.own, self.base.f, self.use.on_history)
 
+    @property
+    def z_stays(self) -> bool:
+        """Whether z of a sample is the same throughout training: then it may be asked for once."""
+        return self.use.uses_z and self.use.update == "fix"
+
     def forward(self, batch: Batch) -> Float[Tensor, "B"]:
-        """Logits. ConfigError if the batch lacks what the model needs."""
+        """Logits. ConfigError if the batch lacks what the model needs.
+
+        Where z stays, a batch may bring it as `extra` [B, R].
+        """
         check_batch(batch, self.needs)
         logits: Tensor = self.backbone(batch, self.embedding, self._z(batch))
         return logits
@@ -98,6 +106,8 @@ class KnowledgeModel(nn.Module):
         return self.backbone.penalised(batch, self.embedding, self._z(batch))
 
     def _z(self, batch: Batch) -> Float[Tensor, "B R"] | None:
+        if self.z_stays and batch.extra is not None:
+            return batch.extra
         return self.base(batch.x) if self.use.uses_z else None
 
     def train(self, mode: bool = True) -> "KnowledgeModel":

@@ -60,7 +60,7 @@ def test_it_begins_with_title_parameters_and_begin(path: Path) -> None:
     first, second, third = cells(path)[:3]
     assert first.cell_type == "markdown"
     assert first.source.startswith("# ")
-    assert set(tags(second)) - {"alone"} == {"parameters"}
+    assert set(tags(second)) - {"alone", "long"} == {"parameters"}
     assert "notebook.begin(globals())" in third.source
     assert sum("parameters" in tags(cell) for cell in cells(path)) == 1
 
@@ -150,6 +150,7 @@ def test_tags_are_known_ones(path: Path) -> None:
     assert {tag for cell in cells(path) for tag in tags(cell)} <= {
         "parameters",
         "alone",
+        "long",
         "claim",
         "nbval-check-output",
     }

@@ -201,28 +201,30 @@ def test_a_folder_without_notebooks_is_told(
 
 
 @pytest.fixture
-def four(tmp_path: Path) -> list[Path]:
-    """Four notebooks: the second measures time, the third trains."""
+def five(tmp_path: Path) -> list[Path]:
+    """Five notebooks: the second measures time, the third trains, the last for long."""
     trains = "jobs: int = 1  # processes\nk: int = 3  # neighbours"
     return [
         written(tmp_path / "a.ipynb", "# A", code("k: int = 3  # neighbours", "parameters")),
         written(tmp_path / "b.ipynb", "# B", code(trains, "parameters", "alone")),
         written(tmp_path / "c.ipynb", "# C", code(trains, "parameters")),
         written(tmp_path / "d.ipynb", "# D"),
+        written(tmp_path / "e.ipynb", "# E", code(trains, "parameters", "long")),
     ]
 
 
 def test_what_trains_goes_first_with_all_processes_and_what_measures_after_it(
-    four: list[Path], tmp_path: Path
+    five: list[Path], tmp_path: Path
 ) -> None:
-    made = tasks(four, {"k": 5, "jobs": 7}, tmp_path / "out", 4)
+    made = tasks(five, {"k": 5, "jobs": 7}, tmp_path / "out", 4)
     assert [(one.name, one.trains, one.alone, dict(one.parameters)) for one in made] == [
+        ("e", True, False, {"k": 5, "jobs": 4}),
         ("c", True, False, {"k": 5, "jobs": 4}),
         ("b", True, True, {"k": 5, "jobs": 4}),
         ("a", False, False, {"k": 5}),
         ("d", False, False, {"k": 5}),
     ]
-    assert [one.copy for one in made] == [tmp_path / "out" / f"{n}.ipynb" for n in "cbad"]
+    assert [one.copy for one in made] == [tmp_path / "out" / f"{n}.ipynb" for n in "ecbad"]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from made_samples import made_samples
 from small_study import often_saved, settle, spec, yields
 
 from rokkit.data import load
-from rokkit.experiments import Report, RunError, Runs, RunSpec
+from rokkit.experiments import Report, RunError, Runs, RunSpec, aids
 from rokkit.experiments.execute import measure_base, warm_items
 from rokkit.experiments.weights import load_base
-from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig
+from rokkit.knowledge import ConstructConfig, KnowledgeBase, KnowledgeBaseConfig, UseConfig
 from rokkit.knowledge import construct as construction
 from rokkit.training import Feed, loop
 
@@ -211,3 +211,34 @@ def test_a_report_tells_warm_from_cold(constructed: dict[str, Report]) -> None:
     knowledge = report.spec.knowledge
     assert knowledge is not None
     assert load_base(report.folder, knowledge, samples).representation_dim == 5 * 4
+
+
+@pytest.mark.parametrize("manner", ["instance", "both"])
+def test_z_that_is_held_trains_what_z_that_is_asked_for_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    """Kills: z of another part or order, of a base in training mode, one that is held too long."""
+    one = user("paper")
+    assert one.knowledge is not None
+    one = replace(one, knowledge=replace(one.knowledge, use=UseConfig(manner=manner)))
+    asked: list[int] = []
+    forward = KnowledgeBase.forward
+
+    def counted(self: KnowledgeBase, x: torch.Tensor) -> torch.Tensor:
+        asked.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(KnowledgeBase, "forward", counted)
+    found, rows = [], []
+    for largest in (aids.LARGEST_Z, 0):
+        place = settle(tmp_path / str(largest), monkeypatch)
+        Runs(place, device="cpu")(one.parents())
+        monkeypatch.setattr(aids, "LARGEST_Z", largest)
+        asked.clear()
+        (report,) = Runs(place, device="cpu")([one])
+        rows.append(sum(asked))
+        found.append(np.load(report.folder / "predictions.npy"))
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-5)
+    samples = load("small")
+    assert rows[0] == sum(len(samples.part(part)) for part in ("train", "val", "test"))
+    assert rows[1] > rows[0]

@@ -174,6 +174,22 @@ def test_one_backbone_that_loses_is_enough_against_every_backbone(
     assert {one.word for one in verdict.findings} == {"holds", "does not hold"}
 
 
+def test_a_better_teacher_is_judged_by_every_backbone_that_has_both_bases(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (claim,) = [one for one in CLAIMS if one.name == "better-teacher"]
+    systems = ("RIM", "DERT", "MLP+ROK", "MLP+ROK-DERT", "DIN+ROK", "DIN+ROK-DERT", "LR+ROK-DERT")
+    settings = replace(STUDY, systems=systems)
+    verdict = claim.verdict(evidence(place, right, monkeypatch, settings=settings))
+    assert [one.what for one in verdict.findings] == [
+        "MLP+ROK-DERT - MLP+ROK",
+        "DIN+ROK-DERT - DIN+ROK",
+    ]
+    settings = replace(STUDY, systems=("RIM", "DERT", "MLP+ROK"))
+    verdict = claim.verdict(evidence(place, right, monkeypatch, settings=settings))
+    assert verdict.missing == "the study has no base from another teacher than RIM"
+
+
 def test_what_the_study_lacks_is_not_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(STUDY, systems=("DIN", "RIM"), alphas=(0.5,))
     found = verdicts(evidence(place, right, monkeypatch, settings=settings))

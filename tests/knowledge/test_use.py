@@ -110,6 +110,28 @@ def test_instance_wise_z_joins_the_head(tiny, base):
     torch.testing.assert_close(model(tiny.batch), z.sum(1))
 
 
+@pytest.mark.parametrize("manner", ["instance", "both"])
+def test_a_batch_may_bring_z_where_it_stays(tiny, base, manner):
+    batch = tiny.batch
+    with torch.no_grad():
+        z = copy.deepcopy(base).eval()(batch.x)
+    brought = dataclasses.replace(batch, extra=z)
+    other = dataclasses.replace(batch, extra=z + 1)
+    for update, stays in (("fix", True), ("g", False), ("fg", False)):
+        use = UseConfig(manner=manner, update=update)
+        model = with_knowledge("mlp", tiny.schema, base, use).eval()
+        assert model.z_stays is stays
+        assert torch.equal(model(brought), model(batch))
+        assert torch.equal(model(other), model(batch)) is not stays
+
+
+def test_without_z_a_batch_brings_none(tiny, base):
+    model = with_knowledge("mlp", tiny.schema, base, UseConfig(manner="feature")).eval()
+    assert not model.z_stays
+    brought = dataclasses.replace(tiny.batch, extra=torch.ones(len(tiny.batch), 7))
+    assert torch.equal(model(brought), model(tiny.batch))
+
+
 def test_feature_wise_f_joins_every_field(tiny, base):
     model = with_knowledge("lr", tiny.schema, base, UseConfig(manner="feature"), embed_dim=16)
     joined = model.embedding(tiny.batch.x)
