@@ -27,11 +27,13 @@ def _own(evidence: Evidence) -> str:
 
 
 def own_against(evidence: Evidence, others: Sequence[str]) -> Iterable[Finding]:
+    """The backbone with ROK better than each of `others`, as far as the study has them."""
     for other in evidence.having(others):
         yield evidence.better(_own(evidence), other)
 
 
 def gain(evidence: Evidence, metric: Metric) -> Iterable[Finding]:
+    """Every backbone of the study better with ROK than without."""
     for name in evidence.settings.backbones:
         yield evidence.better(name + ROK, name, metric)
 
@@ -60,20 +62,24 @@ def _variant(kind: str, name: str) -> Side:
 
 
 def z_better_than_r(evidence: Evidence) -> Iterable[Finding]:
+    """ROK(LR) and ROK(MLP) better than RIM(LR) and RIM(MLP)."""
     for name in ("LR", "MLP"):
         yield evidence.better(_variant("ROK", name), _variant("RIM", name))
 
 
 def z_better_than_nothing(evidence: Evidence) -> Iterable[Finding]:
+    """ROK(LR) and ROK(MLP) better than LR and MLP."""
     for name in ("LR", "MLP"):
         yield evidence.better(_variant("ROK", name), name)
 
 
 def simple_beats_deepfm(evidence: Evidence) -> Iterable[Finding]:
+    """ROK(MLP) better than DeepFM."""
     yield evidence.better(_variant("ROK", "MLP"), "DEEPFM")
 
 
 def fix_is_best(evidence: Evidence) -> Iterable[Finding]:
+    """A frozen base better than one whose g, or f and g, are trained further."""
     system = _own(evidence)
     fix = Side.of(system, "Fix", update="fix", manner="both")
     for name, update in (("Upd g", "g"), ("Upd f+g", "fg")):
@@ -81,12 +87,14 @@ def fix_is_best(evidence: Evidence) -> Iterable[Finding]:
 
 
 def top_is_better(evidence: Evidence) -> Iterable[Finding]:
+    """The most related neighbour a better positive than a random one."""
     system = _own(evidence)
     top = Side.of(system, "most related", positive="top")
     yield evidence.better(top, Side.of(system, "random", positive="random"))
 
 
 def ends_are_worse(evidence: Evidence) -> Iterable[Finding]:
+    """The alpha that validation chooses between 0 and 1 better than either."""
     system = _own(evidence)
     sides = {a: Side.of(system, f"alpha {a}", alpha=a) for a in evidence.settings.alphas}
     inner = {a: evidence.reports(side) for a, side in sides.items() if 0 < a < 1}
@@ -110,11 +118,13 @@ def _spaces(evidence: Evidence) -> list[dict[str, dict[str, float]]]:
 
 
 def z_clusters_more(evidence: Evidence) -> Iterable[Finding]:
+    """The silhouette of labels in z above that in r, base by base."""
     held = _spaces(evidence)
     differences = [one["z"]["Silhouette"] - one["r"]["Silhouette"] for one in held]
     yield above("silhouette of z - of r", differences, 0.0, "silhouette")
 
 
 def z_generalises(evidence: Evidence) -> Iterable[Finding]:
+    """Train and test samples mixed in z, base by base, to at least `MIXED`."""
     mixing = [one["z"]["Mixing"] for one in _spaces(evidence)]
     yield above(f"mixing of z - {MIXED}", mixing, MIXED, "mixing")

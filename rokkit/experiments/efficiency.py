@@ -17,6 +17,7 @@ NEGLIGIBLE = 1.2  # of inference; the paper's own are up to 1.18
 
 
 def phase_2_is_shorter(evidence: Evidence) -> Iterable[Finding]:
+    """Phase 2 shorter than the training of the backbone alone."""
     for name in evidence.settings.backbones:
         with_it, alone = _seconds(evidence, name, ("train",))
         what = f"phase 2 of {name}{ROK} / {name}"
@@ -24,6 +25,7 @@ def phase_2_is_shorter(evidence: Evidence) -> Iterable[Finding]:
 
 
 def total_is_close(evidence: Evidence) -> Iterable[Finding]:
+    """Both phases together at most `CLOSE` times the training of the backbone alone."""
     for name in evidence.settings.backbones:
         with_it, alone = _seconds(evidence, name, ("retrieval", "teacher", "construct", "train"))
         what = f"both phases of {name}{ROK} / {name}"
@@ -51,6 +53,7 @@ def _latency(evidence: Evidence, systems: Sequence[str]) -> Mapping[str, float]:
 
 
 def search_is_slow(evidence: Evidence) -> Iterable[Finding]:
+    """The teacher at least ten times as long over one sample as each backbone."""
     names = evidence.settings.backbones
     (teacher,) = evidence.having(["RIM"])
     found = _latency(evidence, (*names, teacher))
@@ -60,6 +63,7 @@ def search_is_slow(evidence: Evidence) -> Iterable[Finding]:
 
 
 def rok_adds_little(evidence: Evidence) -> Iterable[Finding]:
+    """Each backbone with ROK at most `NEGLIGIBLE` times as long over one sample as alone."""
     names = evidence.settings.backbones
     found = _latency(evidence, with_and_without(names))
     for name in names:

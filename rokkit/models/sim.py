@@ -67,7 +67,6 @@ class SIM(Backbone):
         items = [schema.fields[column].name for column in schema.item_columns]
         require(config.category in ("", *items), "category", config.category, f"one of {items}")
         self.category = items.index(config.category or items[:2][-1])  # its place in the tuple
-        self.category_column = schema.item_columns[self.category]  # and among a row's fields
         self.short = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
         self.long = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
         self.soft = search.ProductSearch(dim) if soft else None
@@ -104,10 +103,13 @@ class SIM(Backbone):
     ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"] | None]:
         """φ_s ⊕ φ_l, and what soft search pooled."""
         assert batch.history is not None
-        history, mask, pooled = batch.history, batch.history_mask, None
-        q = self.item_tuple(x)
+        history, mask = batch.history, batch.history_mask
+        q, pooled = self.item_tuple(x), None
         if self.soft is None:
-            same = history[..., self.category] == batch.x[:, self.category_column, None]
+            same = (
+                history[..., self.category]
+                == batch.x[:, self.schema.item_columns[self.category], None]
+            )
             long = search.newest_behaviours(history, mask & same, self.config.hard_top)
         else:
             keys = embedding.of_history(history).flatten(2)
