@@ -103,13 +103,10 @@ class SIM(Backbone):
     ) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B P"] | None]:
         """φ_s ⊕ φ_l, and what soft search pooled."""
         assert batch.history is not None
-        history, mask = batch.history, batch.history_mask
-        q, pooled = self.item_tuple(x), None
+        history, mask, q, pooled = batch.history, batch.history_mask, self.item_tuple(x), None
         if self.soft is None:
-            same = (
-                history[..., self.category]
-                == batch.x[:, self.schema.item_columns[self.category], None]
-            )
+            own = batch.x[:, self.schema.item_columns[self.category], None]
+            same = history[..., self.category] == own
             long = search.newest_behaviours(history, mask & same, self.config.hard_top)
         else:
             keys = embedding.of_history(history).flatten(2)
