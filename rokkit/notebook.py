@@ -34,7 +34,7 @@ from rokkit.experiments import (
 )
 from rokkit.experiments.executors import opened
 from rokkit.experiments.figures import STYLE
-from rokkit.overview import overview
+from rokkit.overview import counted, overview
 from rokkit.parameters import BEGUN, check_names, names_of, present
 from rokkit.paths import figures_root, results_root, shown
 from rokkit.progress import Progress, span
@@ -118,7 +118,7 @@ class Session:
             )
             reports = runs(asked)
         read = sum(report.cached for report in reports)
-        print(f"{len(reports)} runs: {read} read, {len(reports) - read} executed")
+        print(counted(read, len(reports) - read))
         return reports
 
     def runs_of(self, studies: Mapping[Name, "Session"]) -> dict[Name, list[Report]]:

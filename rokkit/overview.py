@@ -11,7 +11,6 @@ from rokkit.errors import ArtefactError
 from rokkit.parameters import own_cells, read_notebook
 from rokkit.paths import executed_root, root
 
-# What `Session.runs` prints.
 COUNTED = re.compile(r"^\d+ runs: (\d+) read, (\d+) executed$", re.MULTILINE)
 
 
@@ -48,6 +47,11 @@ def standing(held: Any, copy: Path) -> tuple[str, str]:
     if about.get("exception") or any(_cut_short(cell) for cell in own_cells(executed)):
         return "failed", when
     return ("fresh" if _sources(executed) == _sources(held) else "stale"), when
+
+
+def counted(read: int, executed: int) -> str:
+    """The line by which a notebook tells of its runs; `runs_of` reads it again."""
+    return f"{read + executed} runs: {read} read, {executed} executed"
 
 
 def runs_of(copy: Path) -> tuple[int, int]:

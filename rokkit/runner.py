@@ -102,7 +102,8 @@ def tasks(
     A notebook that declares `jobs` trains: it gets all of them for its pool of runs, and is
     executed before the others, which read what it trained. Tags of the parameters cell: "long" for
     one whose runs wait for each other, which starts first, so that others fill the cores beside
-    it; "alone" for one that measures time, which comes after those that do not.
+    it; "alone" for one that measures time, which comes after those that do not. With one process
+    the order is the one given.
     """
     made = []
     for path in notebooks:
@@ -120,6 +121,8 @@ def tasks(
             long=LONG in tagged,
         )
         made.append(task)
+    if jobs == 1:
+        return made
     return sorted(made, key=lambda task: (not task.trains, task.alone, not task.long))
 
 

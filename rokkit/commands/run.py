@@ -57,19 +57,19 @@ def run(options: argparse.Namespace) -> int:
     batch = tasks(notebooks, given, folder, jobs)
     with limited(jobs), Screen(batch) as screen:
         outcomes = execute(batch, jobs=jobs, watch=screen.show)
-    datasets = dict.fromkeys(one.dataset for one in studies)
-    new = [folder for name in datasets for folder in finished_runs(name, began)]
+    new = {one.dataset: finished_runs(one.dataset, began) for one in studies}
+    trained = [run for held in new.values() for run in held]
     taken = {o.task.name: (o.seconds, *runs_of(o.task.copy)) for o in outcomes}
     costs = [notebooks_table(taken, time.monotonic() - start)]
-    costs += [stages_table(new)] if new else []
+    costs += [stages_table(trained)] if trained else []
     report = write_report(folder, "".join(table._repr_html_() for table in costs))
-    if new:  # else nothing was trained, and the tables tell of the batch that did
+    if trained:  # else nothing was trained, and the tables tell of the batch that did
         for table, name in zip(costs, ("batch_notebooks", "batch_stages"), strict=True):
             save_table(table, name, studies[0].study_name)
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     for outcome in failed:
         print("\n" + _complaint(outcome, options))
-    print("\n" + _summary(len(outcomes), len(failed), studies, report, began, start))
+    print("\n" + _summary(len(outcomes), len(failed), studies, report, new, began, start))
     return 1 if failed else 0
 
 
@@ -121,9 +121,15 @@ def _complaint(outcome: Any, options: argparse.Namespace) -> str:
 
 
 def _summary(
-    number: int, failed: int, studies: Sequence[Any], report: Path, began: float, start: float
+    number: int,
+    failed: int,
+    studies: Sequence[Any],
+    report: Path,
+    new: Mapping[str, Sequence[Path]],
+    began: float,
+    start: float,
 ) -> str:
-    """What was written where, and how long it took."""
+    """What was written where, and how long it took; `new` are the batch's runs by data set."""
     from rokkit.experiments.batch import finished_runs
     from rokkit.paths import figures_root, results_root, runs_root, shown
     from rokkit.progress import span
@@ -136,11 +142,10 @@ def _summary(
                 rows.append((what, shown(place), f"{len(written)} files written"))
     rows.append(("notebooks", shown(report.parent.parent), f"{number} executed copies"))
     rows.append(("report", shown(report), "all executed copies as pages"))
-    for name in dict.fromkeys(one.dataset for one in studies):
+    for name, now in new.items():
         held = finished_runs(name)
         if held:
-            new = len(finished_runs(name, began))
             place = shown(runs_root() / name)
-            rows.append(("runs", place, f"{len(held)} finished, {new} of them now"))
+            rows.append(("runs", place, f"{len(held)} finished, {len(now)} of them now"))
     verdict = f"{failed} of {number} notebooks failed" if failed else f"{number} notebooks done"
     return f"{verdict} in {span(time.monotonic() - start)}\n" + columns(rows, "  ")

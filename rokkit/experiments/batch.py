@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rokkit.experiments.report import REPORT, SPEC
+from rokkit.experiments.report import DONE, REPORT, SPEC
 from rokkit.experiments.tables import Table
 from rokkit.files import read_json
 from rokkit.paths import runs_root
@@ -38,7 +38,7 @@ def notebooks_table(taken: Mapping[str, tuple[float, int, int]], whole: float) -
 
 def finished_runs(dataset: str, since: float = 0.0) -> list[Path]:
     """Folders of a data set's runs that have finished since a moment, in seconds of the epoch."""
-    done = sorted((runs_root() / dataset).glob("*/DONE"))
+    done = sorted((runs_root() / dataset).glob(f"*/{DONE}"))
     return [path.parent for path in done if path.stat().st_mtime >= since - 1]
 
 

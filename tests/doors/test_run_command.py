@@ -212,6 +212,13 @@ def standing(**fields: Any) -> Standing:
     return Standing(**(made | {"running": running, "left": 250.0} | fields))
 
 
+def stand(places: Path, name: str, **fields: Any) -> None:
+    """A call of `Runs` of this process stands so."""
+    path = places / "runs" / ".status" / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(vars(standing(pid=os.getpid(), **fields))))
+
+
 def test_notes_of_the_screen() -> None:
     assert where(going("10_overall", 6, 14)) == "10_overall cell 6/14"
     assert where(going("10_overall", 0, 0)) == "10_overall"
@@ -247,12 +254,9 @@ def test_in_a_log_a_notebook_has_a_line_when_it_starts_and_when_it_ends(
 def test_in_a_log_the_runs_have_a_line_per_tenth(
     places: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = places / "runs" / ".status"
-    folder.mkdir(parents=True)
     with Screen([going("a", 1, 5).task], mode="lines") as screen:
         for done in (5, 6, 10):
-            held = vars(standing(pid=os.getpid(), total=10, done=done))
-            (folder / "a.json").write_text(json.dumps(held))
+            stand(places, "a", total=10, done=done)
             screen.show(State())
     lines = [line.split(" · ")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines == ["  runs 5/10 (50 %)", "  runs 6/10 (60 %)", "  runs 10/10 (100 %)"]
@@ -262,13 +266,10 @@ def test_the_runs_of_two_notebooks_have_lines_of_their_own(
     places: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Kills a bar that starts anew whenever another notebook has more left."""
-    folder = places / "runs" / ".status"
-    folder.mkdir(parents=True)
     with Screen([going("a", 1, 5).task], mode="lines") as screen:
         for done in (1, 2):
             for name, total in (("a", 10), ("b", 4)):
-                held = vars(standing(pid=os.getpid(), total=total, done=done))
-                (folder / f"{name}.json").write_text(json.dumps(held))
+                stand(places, name, total=total, done=done)
             screen.show(State())
     lines = [line.split(" · ")[0] for line in capsys.readouterr().out.splitlines()]
     assert lines == [

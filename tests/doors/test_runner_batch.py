@@ -227,6 +227,10 @@ def test_what_trains_goes_first_with_all_processes_and_what_measures_after_it(
     assert [one.copy for one in made] == [tmp_path / "out" / f"{n}.ipynb" for n in "ecbad"]
 
 
+def test_with_one_process_the_order_is_the_one_given(five: list[Path], tmp_path: Path) -> None:
+    assert [one.name for one in tasks(five, {}, tmp_path, 1)] == ["a", "b", "c", "d", "e"]
+
+
 @pytest.mark.parametrize(
     ("jobs", "most"),
     [
