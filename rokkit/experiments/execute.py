@@ -175,8 +175,11 @@ def _train(
     metrics = {}
     with clock.time("predict"):
         for part, name in PREDICTIONS.items():
-            feed = judge if part == judge.part else aid.feed_of(model, part)
-            predictions = predict(model, feed)
+            if part == judge.part and task.predictions is not None:
+                predictions = task.predictions  # of the weights that the model holds again
+            else:
+                feed = judge if part == judge.part else aid.feed_of(model, part)
+                predictions = predict(model, feed)
             save_array(folder / name, predictions.astype(np.float32, copy=False))
             metrics[part] = _measure(inputs.samples, part, predictions)
     return Found.of(model, result, metrics)

@@ -18,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rokkit.layers import Dropout
+
 
 class TransformerEncoder(nn.Module):
     """g: [B, F·d] -> [B, R], self-attention over the fields of a row, then a linear output.
@@ -73,7 +75,7 @@ class Block(nn.Module):
         self.wide = nn.Sequential(
             nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, t: Float[Tensor, "B F w"]) -> Float[Tensor, "B F w"]:
         """The tokens after this block."""

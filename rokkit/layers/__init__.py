@@ -11,6 +11,7 @@ from rokkit.layers.attention import (
 from rokkit.layers.batch_norm import BatchNorm
 from rokkit.layers.bipartite import id_nodes, to_ids, to_samples
 from rokkit.layers.dice import Dice
+from rokkit.layers.dropout import Dropout, dropped
 from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding
 from rokkit.layers.interaction import (
     FactorisationMachine,
@@ -50,6 +51,7 @@ __all__ = [
     "BehaviourAttention",
     "BilinearUnit",
     "Dice",
+    "Dropout",
     "FactorisationMachine",
     "FieldEmbedding",
     "FieldSelector",
@@ -69,6 +71,7 @@ __all__ = [
     "UserMemory",
     "best_behaviours",
     "drawn",
+    "dropped",
     "hidden_layers",
     "id_nodes",
     "information_gain",

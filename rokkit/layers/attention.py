@@ -53,7 +53,8 @@ class ActivationUnit(nn.Module):
     ) -> Float[Tensor, "n"]:
         """Scores of the behaviours k; `row` says whose each is, `mask` which are no padding."""
         product = q.index_select(0, row) * k
-        s = self.key(torch.cat([k, product], 1)) + self.query(q).index_select(0, row)
+        s = self.key(torch.cat([k, product], 1))
+        s += self.query(q).index_select(0, row)  # in place: a tensor of n x hidden less
         for dice, linear in zip(self.dices, self.linears, strict=True):
             s = linear(dice(s, mask))
         scores: Tensor = s.squeeze(1)

@@ -10,6 +10,8 @@ from torch.autograd.function import once_differentiable
 from rokkit.layers.batch_norm import BatchNorm
 from rokkit.layers.loops import loops_apply
 
+MANY = 512  # rows from which on the loop pays without a way back too; few are asked for one by one
+
 
 class Dice(nn.Module):
     """p·s + (1 − p)·α·s with p = sigmoid(BatchNorm(s)), without affine, and α learned from 0.
@@ -27,7 +29,8 @@ class Dice(nn.Module):
         self, s: Float[Tensor, "N H"], mask: Bool[Tensor, "N"] | None = None
     ) -> Float[Tensor, "N H"]:
         """Activated s."""
-        if mask is None and torch.is_grad_enabled() and loops_apply(s):
+        worth_it = torch.is_grad_enabled() or s.shape[0] >= MANY
+        if mask is None and worth_it and loops_apply(s):
             activated: Tensor = _Activated.apply(  # type: ignore[no-untyped-call]
                 s, self.alpha, self.norm, self.training and s.shape[0] > 1
             )

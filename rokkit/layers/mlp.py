@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rokkit.config import require
 from rokkit.layers.batch_norm import BatchNorm
+from rokkit.layers.dropout import Dropout
 
 
 def hidden_layers(
@@ -25,7 +26,7 @@ def hidden_layers(
             layers.append(BatchNorm(fan_out))
         layers.append(nn.ReLU())
         if dropout > 0:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return nn.Sequential(*layers)
 
 

@@ -20,6 +20,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rokkit.layers.dropout import dropped
+
 
 class Graph(NamedTuple):
     """The states of all nodes and edges, as far as later layers read them.
@@ -123,7 +125,7 @@ def activated(graph: Graph, sharing: Sharing, norm: nn.Module, dropout: float) -
     instances, ids, inward, outward = (norm(states.relu()) for states in graph)
     if dropout:
         instances, inward, outward, kept = (
-            functional.dropout(states, dropout)
+            dropped(states, dropout)
             for states in (instances, inward, outward, torch.ones_like(ids))
         )
         ids = ids * sharing.one_of_each(kept)

@@ -32,8 +32,11 @@ class CTRTask:
     """Binary cross-entropy of a model's logits (Eq. 2), and the model's penalty if it has one.
 
     Metrics on the validation part: "auc", "log_loss" and "loss", which is the log-loss under the
-    name every task has.
+    name every task has. `predictions` [N] are those of the best evaluation made by this task, None
+    if there was none (a training that was resumed after its best one).
     """
+
+    predictions: NDArray[np.float32] | None = None
 
     def __init__(self, model: nn.Module, train: Feed, val: Feed) -> None:
         """`model` maps a Batch to logits [B]; both feeds are on its device."""
@@ -60,9 +63,13 @@ class CTRTask:
 
     def evaluate(self) -> dict[str, float]:
         """Metrics over the whole validation part, predicted in float32 whatever trained it."""
-        p = predict(self.module, self.val)
+        p = self._last = predict(self.module, self.val)
         nats = log_loss(self.val.labels, p)
         return {"auc": auc(self.val.labels, p), "log_loss": nats, "loss": nats}
+
+    def keep(self) -> None:
+        """Hold on to the predictions of the last evaluation."""
+        self.predictions = self._last
 
 
 class SoftTask(CTRTask):

@@ -50,6 +50,15 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class Keeps(Protocol):
+    """A task that holds on to something of its last evaluation, if that was the best so far."""
+
+    def keep(self) -> None:
+        """Called after an `evaluate` that was better than all before it."""
+        ...
+
+
 @dataclass(frozen=True)
 class FitResult:
     """What came of a training."""
@@ -217,6 +226,8 @@ class _Trainer:
             self.optimizer.settle()
             held = self.task.module.state_dict()
             state.best = {name: value.to("cpu", copy=True) for name, value in held.items()}
+            if isinstance(self.task, Keeps):
+                self.task.keep()
         state.history.append({"step": state.step, "epoch": epoch, "train_loss": loss} | metrics)
         log.debug("step %d: %s", state.step, state.history[-1])
         state.loss_sum, state.loss_steps = None, 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rokkit.errors import ConfigError
-from rokkit.layers import MLP, Affine, BatchNorm, Dice, dice, pair_count, pairwise_products
+from rokkit.layers import MLP, Affine, BatchNorm, Dice, Dropout, dice, pair_count, pairwise_products
 
 
 def test_mlp_is_linear_relu_linear():
@@ -24,7 +24,7 @@ def test_mlp_is_linear_relu_linear():
 
 def test_mlp_puts_norm_before_relu_and_dropout_after_it():
     kinds = [type(layer) for layer in MLP(2, (3, 4), 1, dropout=0.5, batch_norm=True).hidden]
-    assert kinds == [nn.Linear, BatchNorm, nn.ReLU, nn.Dropout] * 2
+    assert kinds == [nn.Linear, BatchNorm, nn.ReLU, Dropout] * 2
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -97,6 +97,21 @@ def test_the_compiled_dice_is_torchs(training, rows):
         found.append([activated, *gradients, *layer.buffers()])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 511, 512, 2000])
+def test_dice_without_a_gradient_is_dice_with_one(rows):
+    torch.manual_seed(rows)
+    layer = Dice(5).eval()
+    with torch.no_grad():
+        layer.alpha.normal_()
+        layer.norm.running_mean.normal_()
+        layer.norm.running_var.uniform_(0.5, 2)
+    s = torch.randn(rows, 5)
+    with torch.no_grad():
+        found = layer(s)
+    assert not found.requires_grad
+    torch.testing.assert_close(found, layer(s).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_dice_with_a_mask_equals_dice_of_the_kept_rows():

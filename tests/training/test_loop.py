@@ -1,6 +1,7 @@
 """The loop: which steps it takes, when it evaluates, what it keeps."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from toy_models import Scripted, Toy
 
 from rokkit.errors import ConfigError, TrainingError
 from rokkit.training import CTRTask, Feed, TrainConfig, fit, predict, seed_everything
+from rokkit.training.config import Optimizer
 
 FALLING = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
 
@@ -54,6 +56,34 @@ def test_batch_norm_survives_a_number_of_rows_one_above_the_batches():
     task = toy_task(rows=65)
     result = fit(task, 65, TrainConfig(epochs=1, batch_size=32), seed=0)
     assert result.steps == 2
+
+
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize("best", [1, 2, 4])
+def test_the_predictions_of_the_best_evaluation_are_kept(monkeypatch, optimizer, best):
+    task, asked = toy_task(), []
+
+    def evaluate():
+        asked.append(CTRTask.evaluate(task))
+        return asked[-1] | {"auc": 0.9 if len(asked) == best else 0.5}
+
+    monkeypatch.setattr(task, "evaluate", evaluate)
+    config = TrainConfig(epochs=4, batch_size=16, patience=4, optimizer=optimizer)
+    assert fit(task, 64, config, seed=0).best_epoch == best
+    assert (task.predictions == predict(task.module, task.val)).all()
+    assert len(asked) == 4
+
+
+def test_a_training_resumed_after_its_best_evaluation_has_no_predictions(tmp_path):
+    task = Scripted([0.9, 0.1, 0.1])
+    kept = []
+    task.keep = lambda: kept.append(len(task.evaluated))
+    config = TrainConfig(epochs=3, batch_size=10, patience=3)
+    fit(task, 10, config, seed=0, folder=tmp_path, stop_after_steps=1)
+    assert kept == [1]
+    fit(task, 10, config, seed=0, folder=tmp_path)
+    assert kept == [1]
+    assert toy_task().predictions is None
 
 
 def test_one_row_cannot_be_trained_on():
