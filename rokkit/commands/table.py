@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
         costs_table,
         orderings_table,
         overall_table,
+        repeats_table,
         run_specs,
         save_table,
     )
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         ("comparisons", comparisons_table(comparisons(reports, paired=paired))),
         ("costs", costs_table(reports)),
         ("orderings", orderings_table(reports, paired)),
+        ("repeats", repeats_table(by_system(reports))),
     ):
         path = save_table(table, name, settings.study_name)
         print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}\n")

@@ -61,6 +61,7 @@ from rokkit.experiments.overall import (
 from rokkit.experiments.protocols import protocols_table
 from rokkit.experiments.reading import Reading, imitation, reading
 from rokkit.experiments.references import reference_aucs, with_references
+from rokkit.experiments.repeats import repeats_table
 from rokkit.experiments.report import Report
 from rokkit.experiments.retrieved import imitation_table, retrieved_frame, retrieved_table
 from rokkit.experiments.runs import Planned, Runs
@@ -155,6 +156,7 @@ __all__ = [
     "read_table",
     "reading",
     "reference_aucs",
+    "repeats_table",
     "retrieved_figure",
     "retrieved_frame",
     "retrieved_table",
