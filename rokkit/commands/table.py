@@ -58,14 +58,15 @@ def run(options: argparse.Namespace) -> int:
     finished = [one for one in wanted if done[one.spec]]
     reports = runs([one.spec for one in finished])
     systems = [one.system for one in finished]
-    paired = Paired(by_system(reports))
+    held = by_system(reports)
+    paired = Paired(held)
     base = settings.backbone if settings.backbone in systems else systems[0]
     for name, table in (
         ("overall", overall_table(reports, base)),
         ("comparisons", comparisons_table(comparisons(reports, paired=paired))),
         ("costs", costs_table(reports)),
         ("orderings", orderings_table(reports, paired)),
-        ("repeats", repeats_table(by_system(reports))),
+        ("repeats", repeats_table(held)),
     ):
         path = save_table(table, name, settings.study_name)
         print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}\n")

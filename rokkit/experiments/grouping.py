@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rokkit import evaluation
 from rokkit.data import Samples, load
 from rokkit.errors import ConfigError
 from rokkit.experiments.report import Report
@@ -49,6 +50,15 @@ def means_and_spreads(reports: Sequence[Report]) -> dict[str, float]:
 def on_test(reports: Iterable[Report], metric: str) -> NDArray[np.float64]:
     """A metric on test samples, one value per report."""
     return np.array([report.metrics["test"][metric] for report in reports])
+
+
+def auc_among(
+    y: NDArray[np.integer], predictions: Sequence[NDArray[np.float32]], here: NDArray[np.bool_]
+) -> float:
+    """AUC of the samples `here` among themselves, a mean over seeds; NaN where a class lacks."""
+    if not 0 < y[here].sum() < here.sum():
+        return float("nan")
+    return float(np.mean([evaluation.auc(y[here], p[here]) for p in predictions]))
 
 
 def spread(values: NDArray[np.float64]) -> float:

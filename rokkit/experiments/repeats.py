@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from rokkit.data.profile import seen_before
-from rokkit.evaluation import auc
-from rokkit.experiments.grouping import samples_of
+from rokkit.experiments.grouping import auc_among, samples_of
 from rokkit.experiments.report import Report
 from rokkit.experiments.tables import Table
 
@@ -25,15 +23,17 @@ def repeats_table(variants: Mapping[str, Sequence[Report]]) -> Table:
     first = next(iter(variants.values()))[0]
     samples = samples_of(first.spec.data)
     y, seen = np.asarray(samples.test.y), seen_before(samples, samples.test)
-    groups = {SEEN: seen, UNSEEN: ~seen, ALL: np.ones_like(seen)}
+    new = ~seen
+    groups = {SEEN: seen, UNSEEN: new, ALL: np.ones_like(seen)}
     rows = []
     for name, reports in variants.items():
         held = [report.predictions() for report in reports]
-        aucs = {column: _mean_auc(y, held, here) for column, here in groups.items()}
-        rows.append({"System": name, TELLS: _mean_auc(~seen, held, groups[ALL]), **aucs})
+        aucs = {column: auc_among(y, held, here) for column, here in groups.items()}
+        tells = auc_among(new.astype(y.dtype), held, groups[ALL])
+        rows.append({"System": name, TELLS: tells, **aucs})
     shares = " and ".join(
         f"{100 * y[here].mean():.0f} % of the {word}"
-        for word, here in (("seen", seen), ("new", ~seen))
+        for word, here in (("seen", seen), ("new", new))
         if here.any()
     )
     return Table(
@@ -47,13 +47,3 @@ def repeats_table(variants: Mapping[str, Sequence[Report]]) -> Table:
             ".5 says nothing of it. Means over seeds.",
         ),
     )
-
-
-def _mean_auc(
-    wanted: NDArray[np.generic], held: Sequence[NDArray[np.float32]], here: NDArray[np.bool_]
-) -> float:
-    """The mean over seeds of the AUC among `here`; nan where a class is missing."""
-    labels = wanted[here].astype(np.int64)
-    if not 0 < labels.sum() < len(labels):
-        return np.nan
-    return float(np.mean([auc(labels, p[here]) for p in held]))

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from rokkit.data import Samples
 from rokkit.data.profile import value_counts
-from rokkit.evaluation import auc
-from rokkit.experiments.grouping import samples_of
+from rokkit.experiments.grouping import auc_among, samples_of
 from rokkit.experiments.report import Report
 from rokkit.experiments.tables import Table
 
@@ -39,11 +38,7 @@ def warmth_table(variants: Mapping[str, Sequence[Report]]) -> Table:
     rows = []
     for code, name in enumerate(GROUPS):
         here = group == code
-        both = 0 < y[here].sum() < here.sum()
-        aucs = {
-            variant: float(np.mean([auc(y[here], p[here]) for p in held])) if both else np.nan
-            for variant, held in predictions.items()
-        }
+        aucs = {variant: auc_among(y, held, here) for variant, held in predictions.items()}
         rows.append({"Item": name, "Test samples": int(here.sum()), **aucs})
     return Table(
         frame=pd.DataFrame(rows),

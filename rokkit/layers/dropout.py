@@ -11,6 +11,9 @@ STEPS = 1 << 16  # values of one draw; rates are rounded to a multiple of 1 / ST
 class Dropout(nn.Dropout):
     """`nn.Dropout` with the masks of `dropped`."""
 
+    def __init__(self, p: float) -> None:
+        super().__init__(p)  # never in place
+
     def forward(self, input: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Some of `input` set to 0, the rest scaled up, in training mode alone."""
         return dropped(input, self.p) if self.training else input
@@ -19,9 +22,9 @@ class Dropout(nn.Dropout):
 def dropped(x: Float[Tensor, "..."], p: float) -> Float[Tensor, "..."]:
     """Each element is 0 with probability `p` and divided by 1 − p otherwise.
 
-    On a CPU, torch may ask its generator once for every element, and that was a third of a step of
-    an MLP; here one number of 64 bits decides on four elements. `p` is rounded to a multiple of
-    2^-16. On other devices, and where a graph is traced, it is torch's own.
+    On a CPU, torch may ask its generator once for every element; here one number of 64 bits decides
+    on four. `p` is rounded to a multiple of 2^-16. On other devices, and where a graph is traced,
+    it is torch's own.
     """
     if p == 0:
         return x
