@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from rokkit.errors import ConfigError, unknown_name
-from rokkit.evaluation import Comparison, Measured, contrast, measure
+from rokkit.evaluation import Comparison, contrast
 from rokkit.evaluation.compare import Metric
-from rokkit.experiments.grouping import by_system, samples_of
+from rokkit.experiments.grouping import by_system
 from rokkit.experiments.report import Report
+from rokkit.experiments.resamples import Resamples
 from rokkit.experiments.systems import ROK
 from rokkit.experiments.tables import Table
 
@@ -37,7 +38,7 @@ class Paired:
         self._held = {name: {r.spec.seed: r for r in runs} for name, runs in held.items()}
         self._kind = kind
         self._metric, self.n_boot = metric, n_boot
-        self._measured: dict[tuple[str, tuple[int, ...]], Measured] = {}
+        self._resamples = Resamples(n_boot)
 
     def __call__(self, system: str, against: str) -> Comparison:
         for name in (system, against):
@@ -46,17 +47,11 @@ class Paired:
         seeds = tuple(sorted(self._held[system].keys() & self._held[against].keys()))
         if not seeds:
             raise ConfigError(f"{system} and {against} have no seed in common.")
-        return contrast(self._measure(system, seeds), self._measure(against, seeds))
-
-    def _measure(self, system: str, seeds: tuple[int, ...]) -> Measured:
-        key = (system, seeds)
-        if key not in self._measured:
-            runs = [self._held[system][seed] for seed in seeds]
-            labels = samples_of(runs[0].spec.data).test.y
-            self._measured[key] = measure(
-                runs, labels, self._metric, n_boot=self.n_boot, name=system
-            )
-        return self._measured[key]
+        measured = (
+            self._resamples([self._held[name][seed] for seed in seeds], self._metric, name=name)
+            for name in (system, against)
+        )
+        return contrast(*measured)
 
 
 def comparison(

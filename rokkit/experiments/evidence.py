@@ -11,10 +11,10 @@ import numpy as np
 from scipy import special
 
 from rokkit.errors import RokkitError
-from rokkit.evaluation import Measured, contrast, measure
+from rokkit.evaluation import contrast
 from rokkit.evaluation.compare import SIGNIFICANT, Metric
-from rokkit.experiments.grouping import samples_of
 from rokkit.experiments.report import Report
+from rokkit.experiments.resamples import Resamples
 from rokkit.experiments.runs import Runs
 from rokkit.experiments.settings import Settings
 from rokkit.experiments.spec import RunSpec
@@ -99,7 +99,7 @@ class Evidence:
     settings: Settings
     runs: Callable[[Sequence[RunSpec]], list[Report]]
     _held: dict[Side, list[Report]] = field(default_factory=dict)
-    _measured: dict[tuple[Side, Metric], Measured] = field(default_factory=dict)
+    _resamples: Resamples = field(default_factory=Resamples)
 
     def having(self, systems: Sequence[str]) -> list[str]:
         """Those of `systems` that the study has; NotRunError if it has none of them."""
@@ -121,7 +121,8 @@ class Evidence:
     def better(self, one: str | Side, than: str | Side, metric: Metric = "auc") -> Finding:
         """Whether `one` is better on test samples, paired over seeds, with an interval."""
         a, b = Side.of(one), Side.of(than)
-        c = contrast(self._measure(a, metric), self._measure(b, metric))
+        measured = (self._resamples(self.reports(s), metric, name=s.shown) for s in (a, b))
+        c = contrast(*measured)
         sign = 1 if metric == "auc" else -1
         return Finding(
             what=f"{a.shown} - {b.shown}",
@@ -133,14 +134,6 @@ class Evidence:
             seeds=c.n_seeds,
             unit="AUC" if metric == "auc" else "log-loss",
         )
-
-    def _measure(self, side: Side, metric: Metric) -> Measured:
-        """A side under the resamples, once for all the claims that it takes part in."""
-        if (side, metric) not in self._measured:
-            runs = self.reports(side)
-            y = samples_of(runs[0].spec.data).test.y
-            self._measured[side, metric] = measure(runs, y, metric, name=side.shown)
-        return self._measured[side, metric]
 
 
 def ratio_below(what: str, ratios: Sequence[float], limit: float, unit: str) -> Finding:

@@ -95,6 +95,7 @@ class Runs:
         self.tell = tell
         self.imports = tuple(imports)
         self.force = force
+        self._pools: dict[DataSpec, tuple[str, int]] = {}  # fingerprint, size of the pool
 
     def __call__(self, specs: Sequence[RunSpec]) -> list[Report]:
         """A report per spec, in their order."""
@@ -114,13 +115,12 @@ class Runs:
     def _plan(self, specs: Sequence[RunSpec]) -> tuple[dict[str, Planned], list[str]]:
         """All runs by key, parents first; and the keys of `specs`."""
         plan: dict[str, Planned] = {}
-        pools: dict[DataSpec, tuple[str, int]] = {}
         asked = []
         for spec in specs:
-            if spec.data not in pools:
+            if spec.data not in self._pools:
                 samples = load(spec.data.name, **dict(spec.data.options))
-                pools[spec.data] = samples.fingerprint, len(samples.pool)
-            fingerprint, pool_size = pools[spec.data]
+                self._pools[spec.data] = samples.fingerprint, len(samples.pool)
+            fingerprint, pool_size = self._pools[spec.data]
             asked.append(self._add(spec, fingerprint, pool_size, plan))
         return plan, asked
 
