@@ -42,15 +42,14 @@ def imitation_r2(
     at most 1, below 0 where z is worse than the mean. A block that does not vary gives 1 if z
     equals it and 0 otherwise.
     """
+    z, r = z.double(), r.double()
+    missed = (z - r).square_().sum(0)
+    varies = (r - r.mean(0)).square_().sum(0)
     return {
-        name: _r2(z[:, columns].double(), r[:, columns].double())
+        name: _r2(float(missed[columns].sum()), float(varies[columns].sum()))
         for name, columns in ({"all": slice(None)} | dict(blocks)).items()
     }
 
 
-def _r2(z: Float[Tensor, "N M"], r: Float[Tensor, "N M"]) -> float:
-    missed = float((z - r).square().sum())
-    varies = float((r - r.mean(0)).square().sum())
-    if varies == 0:
-        return float(missed == 0)
-    return 1 - missed / varies
+def _r2(missed: float, varies: float) -> float:
+    return float(missed == 0) if varies == 0 else 1 - missed / varies
