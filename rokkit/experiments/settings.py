@@ -113,6 +113,7 @@ class Settings:
     long_seeds: tuple[int, ...] = _setting(
         (0,), "seeds of what learns from the whole pool (18_protocol, 19_beyond)"
     )
+    long_evaluations: int = _setting(2, "how often an epoch over the whole pool is validated")
     protocols: tuple[str, ...] = _setting(
         (), "options of the data set, each compared with the study's own (18_protocol)"
     )
@@ -216,6 +217,7 @@ def _by_model(pairs: tuple[str, ...], where: str) -> dict[str, dict[str, Any]]:
 
 _AT_LEAST_ONE = (
     "imitated",
+    "long_evaluations",
     "points",
     "k",
     "history_length",
