@@ -5,7 +5,8 @@
 Train targets are not in the pool, but the teacher's tables were trained on their labels, and r is
 made of rows of those tables. A logistic regression on r is fitted on train targets and, apart, on
 validation targets, which no table was trained on; both are measured on test targets. If the one of
-the larger part, train, is the worse, r says of train samples what it cannot say of others. The last
+the larger part, train, is the worse, r says of train samples what it cannot say of others. The same
+of z, which was learnt on train targets: there R² tells too how much closer to r it is. The last
 column is what a user of the base makes of it. One seed, the first of the params file.
 """
 
@@ -13,6 +14,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -22,10 +24,9 @@ from rokkit.data import load
 from rokkit.evaluation import auc
 from rokkit.experiments import Report, Runs, Settings, system_spec
 from rokkit.experiments.inputs import Inputs
-from rokkit.experiments.spec import RunSpec
-from rokkit.experiments.weights import load_model
+from rokkit.experiments.weights import load_base, load_model
 from rokkit.files import write_text
-from rokkit.knowledge import teacher_representations
+from rokkit.knowledge import imitation_r2, teacher_representations
 
 PARAMS, QUICK_PARAMS = Path("params/journey.yaml"), Path("params/smoke.yaml")
 SIGMAS = (0.01, 0.1, 1.0)
@@ -34,7 +35,10 @@ HEADER = (
     "teacher",
     "r fitted on train",
     "r fitted on val",
-    "imitation R²",
+    "R² on train",
+    "R² on test",
+    "z fitted on train",
+    "z fitted on val",
     "user, +ROK",
 )
 
@@ -46,26 +50,46 @@ def settings_with(params: Path, sigma: float) -> Settings:
     return dataclasses.replace(study, model_options=options, seeds=study.seeds[:1])
 
 
-def representations(spec: RunSpec, report: Report) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(r [N, R], labels [N]) of train, val and test under the trained teacher."""
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What teacher and base say of the N samples of a part."""
+
+    r: np.ndarray  # [N, R], standardised as the base was taught it
+    z: np.ndarray  # [N, R]
+    y: np.ndarray  # [N]
+
+    @property
+    def r2(self) -> float:
+        """How far z is r."""
+        return imitation_r2(torch.from_numpy(self.z), torch.from_numpy(self.r), {})["all"]
+
+
+def known(teacher: Report, construction: Report) -> dict[str, Known]:
+    """By part: train, val and test."""
+    spec, knowledge = teacher.spec, construction.spec.knowledge
     assert spec.model is not None
+    assert knowledge is not None
     samples = load(spec.data.name, **dict(spec.data.options))
     inputs = Inputs(spec, samples, "cpu")
-    teacher = load_model(report.folder, spec.model, samples)
+    model = load_model(teacher.folder, spec.model, samples)
+    base = load_base(construction.folder, knowledge, samples)
     found = {}
     for part in ("train", "val", "test"):
         feed = inputs.feed(part, frozenset({"neighbours"}))
-        found[part] = teacher_representations(teacher, feed), feed.labels
+        r = torch.from_numpy(teacher_representations(model, feed))
+        with torch.no_grad():
+            z = torch.cat([base(feed.batch(rows).x) for rows in feed.chunks(4096)])
+            found[part] = Known(base.standardised(r).numpy(), z.numpy(), feed.labels)
     return found
 
 
-def fitted_auc(
-    fit_on: tuple[np.ndarray, np.ndarray], measured_on: tuple[np.ndarray, np.ndarray]
-) -> float:
-    """AUC of a logistic regression on standardised r."""
-    scale = StandardScaler().fit(fit_on[0])
-    model = LogisticRegression(C=0.1, max_iter=300).fit(scale.transform(fit_on[0]), fit_on[1])
-    return auc(measured_on[1], model.decision_function(scale.transform(measured_on[0])))
+def fitted_auc(name: str, fit_on: Known, measured_on: Known) -> float:
+    """AUC of a logistic regression on r or z, its inputs standardised."""
+    scale = StandardScaler().fit(getattr(fit_on, name))
+    model = LogisticRegression(C=0.1, max_iter=300)
+    model.fit(scale.transform(getattr(fit_on, name)), fit_on.y)
+    scores = model.decision_function(scale.transform(getattr(measured_on, name)))
+    return auc(measured_on.y, scores)
 
 
 def numbers(study: Settings, user: str) -> list[float]:
@@ -74,12 +98,20 @@ def numbers(study: Settings, user: str) -> list[float]:
     teacher = system_spec(study.teacher, study, seed)
     one = system_spec(f"{user}+ROK", study, seed)
     reports = Runs(device="cpu")([teacher, *one.parents(), one])
-    r = representations(teacher, reports[0])
+    part = known(*reports[:2])
+    fitted = {
+        (name, on): fitted_auc(name, part[on], part["test"])
+        for name in ("r", "z")
+        for on in ("train", "val")
+    }
     return [
         reports[0].metrics["test"]["auc"],
-        fitted_auc(r["train"], r["test"]),
-        fitted_auc(r["val"], r["test"]),
-        reports[1].metrics["test"]["r2"],
+        fitted["r", "train"],
+        fitted["r", "val"],
+        part["train"].r2,
+        part["test"].r2,
+        fitted["z", "train"],
+        fitted["z", "val"],
         reports[2].metrics["test"]["auc"],
     ]
 
