@@ -1,10 +1,12 @@
 """Notebooks in one batch: each through papermill, in a process of its own, several at a time."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -133,29 +135,53 @@ def execute(
 
     Two that train go side by side, so that one draws while the other trains; how many runs they
     execute at once, both together, is for `experiments.slots` to say. A notebook that fails does
-    not stop the others. `watch` is called about twice a second. If it raises, or on Ctrl-C, the
-    kernels are stopped; what they had finished stays.
+    not stop the others. `watch` is called about twice a second. If it raises, on Ctrl-C, or when
+    this process is told to end, the kernels are stopped; what they had finished stays.
     """
     waiting, going, outcomes = list(batch), list[Going](), list[Outcome]()
-    try:
-        while waiting or going:
-            while waiting and _fits(waiting[0], [g.task for g in going], jobs):
-                going.append(_start(waiting.pop(0)))
-            for receiver in connection.wait([g.receiver for g in going], SECONDS_BETWEEN_LOOKS):
-                _hear(next(g for g in going if g.receiver is receiver))
-            for one in [g for g in going if g.finished]:
-                going.remove(one)
-                one.process.join()
-                spent = time.monotonic() - one.start
-                outcomes.append(Outcome(task=one.task, seconds=spent, failure=one.failure))
-            watch(State(waiting=tuple(waiting), going=tuple(going), outcomes=tuple(outcomes)))
-    finally:
-        for one in going:
-            one.process.terminate()
-        for one in going:
-            one.process.join(SECONDS_TO_LEAVE)
-            one.process.kill()
+    with _an_end_is_an_interrupt():
+        try:
+            while waiting or going:
+                while waiting and _fits(waiting[0], [g.task for g in going], jobs):
+                    going.append(_start(waiting.pop(0)))
+                receivers = [g.receiver for g in going]
+                for receiver in connection.wait(receivers, SECONDS_BETWEEN_LOOKS):
+                    _hear(next(g for g in going if g.receiver is receiver))
+                for one in [g for g in going if g.finished]:
+                    going.remove(one)
+                    one.process.join()
+                    spent = time.monotonic() - one.start
+                    outcomes.append(Outcome(task=one.task, seconds=spent, failure=one.failure))
+                watch(State(waiting=tuple(waiting), going=tuple(going), outcomes=tuple(outcomes)))
+        finally:
+            for one in going:
+                one.process.terminate()
+            for one in going:
+                one.process.join(SECONDS_TO_LEAVE)
+                one.process.kill()
     return outcomes
+
+
+@contextlib.contextmanager
+def _an_end_is_an_interrupt() -> Iterator[None]:
+    """SIGTERM, and a terminal that closes, raise KeyboardInterrupt as Ctrl-C does.
+
+    Else this process would be gone at once, and its notebooks train on without it. A signal that
+    is ignored, as under nohup, stays so; outside the main thread, where Python allows no handlers,
+    nothing is changed.
+    """
+    ends = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    if threading.current_thread() is not threading.main_thread():
+        ends = []
+    before = {one: signal.getsignal(one) for one in ends}
+    changed = [one for one in ends if before[one] == signal.SIG_DFL]
+    for one in changed:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in changed:
+            signal.signal(one, before[one])
 
 
 def _fits(task: Task, going: Sequence[Task], jobs: int) -> bool:

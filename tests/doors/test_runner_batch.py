@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -170,6 +174,64 @@ def test_if_the_watcher_raises_the_processes_are_stopped(tmp_path: Path) -> None
         execute([task(tmp_path, "gone")], jobs=1, watch=stop)
     assert len(seen) == 1
     assert not seen[0].is_alive()
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_it_takes_its_notebooks_along(tmp_path: Path, end: signal.Signals) -> None:
+    """The process of a notebook and its kernel, in the middle of a cell."""
+    asleep = tmp_path / "asleep"
+    cell = f"import os, time, pathlib\npathlib.Path({str(asleep)!r}).write_text(str(os.getpid()))"
+    written(tmp_path / "sleeps.ipynb", "# Sleeps", code(f"{cell}\ntime.sleep(600)"))
+    program = (
+        "from pathlib import Path\nfrom rokkit.runner import execute, tasks\n"
+        "if __name__ == '__main__':\n"
+        "    path = Path('sleeps.ipynb').resolve()\n"
+        "    execute(tasks([path], {}, path.parent / 'out', 1), jobs=1)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    process = subprocess.Popen(
+        [sys.executable, "program.py"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        _wait_for(lambda: asleep.exists() and asleep.read_text() != "")
+        process.send_signal(end)
+        _, said = process.communicate(timeout=30)
+        assert said.rstrip().endswith("KeyboardInterrupt")
+        _wait_for(lambda: not _lives(int(asleep.read_text())))
+    finally:
+        process.kill()
+
+
+def test_what_is_ignored_stays_ignored_and_handlers_come_back(tmp_path: Path) -> None:
+    """As under nohup."""
+    inside: list[Any] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        ends = (signal.SIGTERM, signal.SIGHUP)
+        execute(
+            [task(tmp_path, "gone")],
+            jobs=1,
+            watch=lambda state: inside.append([signal.getsignal(one) for one in ends]),
+        )
+        assert inside[0] == [signal.default_int_handler, signal.SIG_IGN]
+        assert [signal.getsignal(one) for one in ends] == [signal.SIG_DFL, signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_no_names_find_every_notebook_of_the_project() -> None:
