@@ -95,9 +95,11 @@ def fitted_auc(name: str, fit_on: Known, measured_on: Known) -> float:
 def numbers(study: Settings, user: str) -> list[float]:
     """The columns of the table for one study."""
     seed = study.seeds[0]
-    teacher = system_spec(study.teacher, study, seed)
     one = system_spec(f"{user}+ROK", study, seed)
-    reports = Runs(device="cpu")([teacher, *one.parents(), one])
+    construction = one.construction
+    assert construction is not None
+    # ROK's teacher, whose settings may be others than those of the teacher as a system.
+    reports = Runs(device="cpu")([construction.parents()[0], construction, one])
     part = known(*reports[:2])
     fitted = {
         (name, on): fitted_auc(name, part[on], part["test"])
