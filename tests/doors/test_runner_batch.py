@@ -183,8 +183,9 @@ def test_told_to_end_it_takes_its_notebooks_along(tmp_path: Path, end: signal.Si
     cell = f"import os, time, pathlib\npathlib.Path({str(asleep)!r}).write_text(str(os.getpid()))"
     written(tmp_path / "sleeps.ipynb", "# Sleeps", code(f"{cell}\ntime.sleep(600)"))
     program = (
-        "from pathlib import Path\nfrom rokkit.runner import execute, tasks\n"
+        "import signal\nfrom pathlib import Path\nfrom rokkit.runner import execute, tasks\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also under nohup\n"
         "    path = Path('sleeps.ipynb').resolve()\n"
         "    execute(tasks([path], {}, path.parent / 'out', 1), jobs=1)\n"
     )
