@@ -27,6 +27,7 @@ from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.weights import load_base, load_model
 from rokkit.files import write_text
 from rokkit.knowledge import imitation_r2, teacher_representations
+from rokkit.training.ctr import EVALUATION_ROWS
 
 PARAMS, QUICK_PARAMS = Path("params/journey.yaml"), Path("params/smoke.yaml")
 SIGMAS = (0.01, 0.1, 1.0)
@@ -78,7 +79,7 @@ def known(teacher: Report, construction: Report) -> dict[str, Known]:
         feed = inputs.feed(part, frozenset({"neighbours"}))
         r = torch.from_numpy(teacher_representations(model, feed))
         with torch.no_grad():
-            z = torch.cat([base(feed.batch(rows).x) for rows in feed.chunks(4096)])
+            z = torch.cat([base(feed.batch(rows).x) for rows in feed.chunks(EVALUATION_ROWS)])
             found[part] = Known(base.standardised(r).numpy(), z.numpy(), feed.labels)
     return found
 

@@ -128,40 +128,6 @@ def tasks(
     return sorted(made, key=lambda task: (not task.trains, task.alone, not task.long))
 
 
-def execute(
-    batch: Sequence[Task], *, jobs: int, watch: Callable[[State], None] = lambda state: None
-) -> list[Outcome]:
-    """Execute `batch`, at most `jobs` notebooks at a time, and give an outcome per task.
-
-    Two that train go side by side, so that one draws while the other trains; how many runs they
-    execute at once, both together, is for `experiments.slots` to say. A notebook that fails does
-    not stop the others. `watch` is called about twice a second. If it raises, on Ctrl-C, or when
-    this process is told to end, the kernels are stopped; what they had finished stays.
-    """
-    waiting, going, outcomes = list(batch), list[Going](), list[Outcome]()
-    with _an_end_is_an_interrupt():
-        try:
-            while waiting or going:
-                while waiting and _fits(waiting[0], [g.task for g in going], jobs):
-                    going.append(_start(waiting.pop(0)))
-                receivers = [g.receiver for g in going]
-                for receiver in connection.wait(receivers, SECONDS_BETWEEN_LOOKS):
-                    _hear(next(g for g in going if g.receiver is receiver))
-                for one in [g for g in going if g.finished]:
-                    going.remove(one)
-                    one.process.join()
-                    spent = time.monotonic() - one.start
-                    outcomes.append(Outcome(task=one.task, seconds=spent, failure=one.failure))
-                watch(State(waiting=tuple(waiting), going=tuple(going), outcomes=tuple(outcomes)))
-        finally:
-            for one in going:
-                one.process.terminate()
-            for one in going:
-                one.process.join(SECONDS_TO_LEAVE)
-                one.process.kill()
-    return outcomes
-
-
 @contextlib.contextmanager
 def _an_end_is_an_interrupt() -> Iterator[None]:
     """SIGTERM, and a terminal that closes, raise KeyboardInterrupt as Ctrl-C does.
@@ -182,6 +148,39 @@ def _an_end_is_an_interrupt() -> Iterator[None]:
     finally:
         for one in changed:
             signal.signal(one, before[one])
+
+
+@_an_end_is_an_interrupt()
+def execute(
+    batch: Sequence[Task], *, jobs: int, watch: Callable[[State], None] = lambda state: None
+) -> list[Outcome]:
+    """Execute `batch`, at most `jobs` notebooks at a time, and give an outcome per task.
+
+    Two that train go side by side, so that one draws while the other trains; how many runs they
+    execute at once, both together, is for `experiments.slots` to say. A notebook that fails does
+    not stop the others. `watch` is called about twice a second. If it raises, on Ctrl-C, or when
+    this process is told to end, the kernels are stopped; what they had finished stays.
+    """
+    waiting, going, outcomes = list(batch), list[Going](), list[Outcome]()
+    try:
+        while waiting or going:
+            while waiting and _fits(waiting[0], [g.task for g in going], jobs):
+                going.append(_start(waiting.pop(0)))
+            for receiver in connection.wait([g.receiver for g in going], SECONDS_BETWEEN_LOOKS):
+                _hear(next(g for g in going if g.receiver is receiver))
+            for one in [g for g in going if g.finished]:
+                going.remove(one)
+                one.process.join()
+                spent = time.monotonic() - one.start
+                outcomes.append(Outcome(task=one.task, seconds=spent, failure=one.failure))
+            watch(State(waiting=tuple(waiting), going=tuple(going), outcomes=tuple(outcomes)))
+    finally:
+        for one in going:
+            one.process.terminate()
+        for one in going:
+            one.process.join(SECONDS_TO_LEAVE)
+            one.process.kill()
+    return outcomes
 
 
 def _fits(task: Task, going: Sequence[Task], jobs: int) -> bool:

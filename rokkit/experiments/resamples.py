@@ -46,11 +46,11 @@ class Resamples:
     def _measure(self, reports: Sequence[Report], metric: Metric, name: str) -> Measured:
         y = self._labels_of(reports[0].spec.data)
         predictions = [report.predictions() for report in reports]
-        path = self._path(reports, y, predictions, metric)
-        if self.n_boot >= KEPT_FROM and path.exists():
+        path = self._path(reports, y, predictions, metric) if self.n_boot >= KEPT_FROM else None
+        if path is not None and path.exists():
             return _read(path, metric, y)
         found = measure(predictions, y, metric, n_boot=self.n_boot, name=name)
-        if self.n_boot >= KEPT_FROM:
+        if path is not None:
             with aside(path) as draft, draft.open("wb") as stream:
                 np.savez(stream, **{array: getattr(found, array) for array in ARRAYS})
         return found
