@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     from rokkit.config import build
     from rokkit.experiments import Runs, Settings, save_table
     from rokkit.experiments.evidence import Evidence, only_read
-    from rokkit.experiments.ledger import claims_table, gathered, verdicts
+    from rokkit.experiments.ledger import claims_table, findings_table, gathered, verdicts
     from rokkit.files import write_text
     from rokkit.paths import results_root, shown
 
@@ -39,7 +39,9 @@ def run(options: argparse.Namespace) -> int:
         return 0
     settings = build(Settings, given, where=options.params or "parameters")
     evidence = Evidence(settings, only_read(Runs(device="cpu")))
-    table = claims_table(verdicts(evidence), settings.study_name)
+    found = verdicts(evidence)
+    save_table(findings_table(found, settings.study_name), "findings", settings.study_name)
+    table = claims_table(found, settings.study_name)
     path = save_table(table, "claims", settings.study_name)
     print(f"{table.markdown()}\n\n{shown(path.with_suffix('.*'))}")
     return 0

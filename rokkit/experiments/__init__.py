@@ -50,7 +50,7 @@ from rokkit.experiments.inference import (
     measured_latency,
     networks,
 )
-from rokkit.experiments.ledger import CLAIMS, claims_table, verdicts
+from rokkit.experiments.ledger import CLAIMS, claims_table, findings_table, verdicts
 from rokkit.experiments.orderings import orderings_table
 from rokkit.experiments.overall import (
     costs_table,
@@ -128,6 +128,7 @@ __all__ = [
     "events_figure",
     "events_frame",
     "export_run",
+    "findings_table",
     "footprint_reading",
     "footprint_table",
     "history_figure",

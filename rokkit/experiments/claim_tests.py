@@ -32,6 +32,18 @@ def own_against(evidence: Evidence, others: Sequence[str]) -> Iterable[Finding]:
         yield evidence.better(_own(evidence), other)
 
 
+def surpasses_teacher(evidence: Evidence) -> Iterable[Finding]:
+    """The backbone with ROK better than the study's teacher, and than the one its base learnt from.
+
+    These are one and the same unless the study has settings for ROK's teacher alone.
+    """
+    own, teacher = _own(evidence), evidence.settings.teacher.upper()
+    yield from own_against(evidence, [teacher])
+    learnt_from = Side(own, name=f"{teacher} as its teacher", teacher=True)
+    if evidence.specs(learnt_from) != evidence.specs(teacher):
+        yield evidence.better(own, learnt_from)
+
+
 def gain(evidence: Evidence, metric: Metric) -> Iterable[Finding]:
     """Every backbone of the study better with ROK than without."""
     for name in evidence.settings.backbones:

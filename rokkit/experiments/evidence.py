@@ -78,6 +78,7 @@ class Side:
     system: str
     changes: tuple[tuple[str, Any], ...] = ()
     name: str = ""  # as findings call it; empty: the system's
+    teacher: bool = False  # not the system but the teacher that its base was constructed from
 
     @classmethod
     def of(cls, system: "str | Side", name: str = "", **changes: Any) -> "Side":
@@ -109,13 +110,20 @@ class Evidence:
             raise NotRunError(f"the study has none of {', '.join(systems)}")
         return found
 
+    def specs(self, side: str | Side) -> list[RunSpec]:
+        """What the runs of a side are, one per seed."""
+        side = Side.of(side)
+        settings = replace(self.settings, **dict(side.changes))
+        specs = [system_spec(side.system, settings, seed) for seed in settings.seeds]
+        if not side.teacher:
+            return specs
+        return [one for one in (spec.teacher for spec in specs) if one is not None]
+
     def reports(self, side: str | Side) -> list[Report]:
         """The runs of a side, one per seed."""
         side = Side.of(side)
         if side not in self._held:
-            settings = replace(self.settings, **dict(side.changes))
-            specs = [system_spec(side.system, settings, seed) for seed in settings.seeds]
-            self._held[side] = self.runs(specs)
+            self._held[side] = self.runs(self.specs(side))
         return self._held[side]
 
     def better(self, one: str | Side, than: str | Side, metric: Metric = "auc") -> Finding:

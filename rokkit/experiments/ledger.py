@@ -5,7 +5,7 @@ evidence of a study to findings. Nothing here knows how one comes out.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from rokkit.errors import ArtefactError
 from rokkit.experiments import claim_tests as tests
 from rokkit.experiments import efficiency
-from rokkit.experiments.evidence import Evidence, Finding, NotRunError, Verdict
+from rokkit.experiments.evidence import Evidence, Finding, NotRunError, Verdict, Word
 from rokkit.experiments.tables import Table, aligned
 from rokkit.files import read_json
 from rokkit.paths import shown
@@ -72,7 +72,7 @@ CLAIMS: tuple[Claim, ...] = (
         "surpasses-teacher",
         "§5.2, Table 2",
         "ROK surpasses its teacher",
-        lambda e: tests.own_against(e, [e.settings.teacher.upper()]),
+        tests.surpasses_teacher,
     ),
     Claim(
         "near-the-best",
@@ -178,41 +178,65 @@ def verdicts(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> dict[Claim
     return {claim: claim.verdict(evidence) for claim in claims}
 
 
-def claims_table(found: Mapping[Claim, Verdict], dataset: str) -> Table:
+DECIDED = (
+    "Effects are positive where the claim is right. AUC and log-loss: on test samples, decided "
+    "where the 95 % interval leaves 0 out and a paired t-test over seeds has p < 0.01. Times: a "
+    "t-test over seeds of the ratio. Without seeds: one measurement, no test."
+)
+NOTHING = Finding("", "not run", np.nan, unit="")
+FORMATS = dict.fromkeys(("Effect", "Low", "High"), "{:+.4f}") | {"p (seeds)": "{:.2g}"}
+
+
+def claims_table(found: Mapping[Claim, Verdict], study: str) -> Table:
     """A row per claim: the verdict, and the finding that decides it."""
     rows = []
     for claim, verdict in found.items():
-        weakest = verdict.weakest
-        rows.append(
-            {
-                "Claim": claim.says,
-                "Where": claim.where,
-                "Verdict": verdict.word,
-                "Decided by": verdict.missing if weakest is None else weakest.what,
-                "Effect": np.nan if weakest is None else weakest.effect,
-                "Low": np.nan if weakest is None else weakest.low,
-                "High": np.nan if weakest is None else weakest.high,
-                "Unit": "" if weakest is None else weakest.unit,
-                "p (seeds)": np.nan if weakest is None else weakest.p_value,
-                "Seeds": 0 if weakest is None else weakest.seeds,
-                "Findings": ", ".join(_counted(verdict)),
-            }
-        )
+        decides = verdict.weakest or replace(NOTHING, what=verdict.missing)
+        findings = {"Findings": ", ".join(_counted(verdict))}
+        rows.append(_cells(claim, verdict.word, "Decided by", decides) | findings)
     frame = pd.DataFrame(rows)
     counts = frame["Verdict"].value_counts()
     summary = ", ".join(f"{counts[word]} {word}" for word in counts.index)
     return Table(
         frame=frame,
-        caption=f"Claims of the paper on {dataset}: {summary}.",
-        formats=dict.fromkeys(("Effect", "Low", "High"), "{:+.4f}") | {"p (seeds)": "{:.2g}"},
+        caption=f"Claims of the paper on {study}: {summary}.",
+        formats=FORMATS,
         notes=(
             "A claim holds if all its findings do, and does not if one is decided the other way; "
-            "the weakest of these is shown. Effects are positive where the claim is right. AUC and "
-            "log-loss: on test samples, decided where the 95 % interval leaves 0 out and a paired "
-            "t-test over seeds has p < 0.01. Times: a t-test over seeds of the ratio. Without "
-            "seeds: one measurement, no test.",
+            f"the weakest of these is shown. {DECIDED}",
         ),
     )
+
+
+def findings_table(found: Mapping[Claim, Verdict], study: str) -> Table:
+    """A row per finding: all that the verdicts rest on."""
+    rows = [
+        _cells(claim, one.word, "Finding", one)
+        for claim, verdict in found.items()
+        for one in verdict.findings
+    ]
+    return Table(
+        frame=pd.DataFrame(rows, columns=list(_cells(CLAIMS[0], "not run", "Finding", NOTHING))),
+        caption=f"What the verdicts on the claims of the paper rest on, on {study}.",
+        formats=FORMATS,
+        notes=(DECIDED,),
+    )
+
+
+def _cells(claim: Claim, word: Word, name: str, one: Finding) -> dict[str, Any]:
+    """A row with a finding in it, what it compares under `name`."""
+    return {
+        "Claim": claim.says,
+        "Where": claim.where,
+        "Verdict": word,
+        name: one.what,
+        "Effect": one.effect,
+        "Low": one.low,
+        "High": one.high,
+        "Unit": one.unit,
+        "p (seeds)": one.p_value,
+        "Seeds": one.seeds,
+    }
 
 
 def gathered(results: Path) -> str:

@@ -282,20 +282,8 @@ class RunSpec:
 
     def parents(self) -> tuple["RunSpec", ...]:
         """The runs whose weights this one needs; the encoder of its neighbours is the last."""
-        encoder = () if self.encoder is None else (self.encoder,)
-        if self.construction is not None:
-            return (self.construction, *encoder)
-        given = self.knowledge or self.aid
-        if given is None or given.teacher is None:
-            return encoder
-        teacher = replace(
-            self,
-            model=given.teacher,
-            training=given.teacher_training,
-            knowledge=None,
-            aid=None,
-        )
-        return (teacher, *encoder)
+        first = self.construction or self.teacher
+        return tuple(one for one in (first, self.encoder) if one is not None)
 
     @property
     def construction(self) -> "RunSpec | None":
@@ -303,6 +291,20 @@ class RunSpec:
         if self.model is None or self.knowledge is None:
             return None
         return replace(self, model=None)
+
+    @property
+    def teacher(self) -> "RunSpec | None":
+        """The run of the teacher that this one, or its knowledge base, learns from, if any."""
+        given = self.knowledge or self.aid
+        if given is None or given.teacher is None:
+            return None
+        return replace(
+            self,
+            model=given.teacher,
+            training=given.teacher_training,
+            knowledge=None,
+            aid=None,
+        )
 
     @property
     def encoder(self) -> "RunSpec | None":

@@ -23,6 +23,7 @@ from rokkit.experiments import (
     claim_tests,
     claims_table,
     efficiency,
+    findings_table,
     verdicts,
 )
 from rokkit.experiments.evidence import (
@@ -190,6 +191,40 @@ def test_a_better_teacher_is_judged_by_every_backbone_that_has_both_bases(
     assert verdict.missing == "the study has no base from another teacher than RIM"
 
 
+def test_the_teacher_that_a_base_learnt_from_is_judged_where_it_is_another(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With settings of its own it is no run of the system; ROK has to be ahead of both."""
+    (claim,) = [one for one in CLAIMS if one.name == "surpasses-teacher"]
+
+    def strength(spec: RunSpec) -> float:
+        assert spec.model is not None
+        of_rok = ("dropout", 0.4) in spec.model.config
+        return right(spec) - 0.5 * (spec.model.name == "rim" and of_rok)
+
+    settings = replace(STUDY, model_options=("rok.rim.dropout=0.4",))
+    verdict = claim.verdict(evidence(place, strength, monkeypatch, settings=settings))
+    assert [one.what for one in verdict.findings] == [
+        "DIN+ROK - RIM",
+        "DIN+ROK - RIM as its teacher",
+    ]
+    as_system, as_teacher = verdict.findings
+    assert as_teacher.effect > as_system.effect + 0.01
+    assert verdict.weakest == as_system
+    same = claim.verdict(evidence(place, right, monkeypatch))
+    assert [one.what for one in same.findings] == ["DIN+ROK - RIM"]
+
+
+def test_all_findings_in_a_table(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = verdicts(evidence(place, right, monkeypatch))
+    frame = findings_table(found, "small").frame
+    assert len(frame) == sum(len(one.findings) for one in found.values()) > len(CLAIMS)
+    of_every = frame[frame["Claim"] == "ROK raises the AUC of every backbone"]
+    assert list(of_every["Finding"]) == ["DEEPFM+ROK - DEEPFM", "DIN+ROK - DIN"]
+    weakest = claims_table(found, "small").frame.set_index("Claim").loc[of_every["Claim"].iloc[0]]
+    assert of_every["Effect"].min() == weakest["Effect"] > 0
+
+
 def test_what_the_study_lacks_is_not_run(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(STUDY, systems=("DIN", "RIM"), alphas=(0.5,))
     found = verdicts(evidence(place, right, monkeypatch, settings=settings))
@@ -274,6 +309,7 @@ def test_the_command_reads_runs_and_trains_none(
     shown = capsys.readouterr().out
     assert "not run: mlp+rok-s0" in shown
     assert "21 not run" in shown
+    assert len((place / "results/judged/findings.csv").read_text().splitlines()) == 1  # its head
     assert not (place / "runs").exists() or not list((place / "runs").glob("*/*/DONE"))
     assert main(["claims"]) == 0
     text = (place / "results" / "claims.md").read_text(encoding="utf-8")
