@@ -1,8 +1,9 @@
-"""Shapes in annotations are checked while testing; one thread; a tiny data set."""
+"""Shapes in annotations are checked while testing; one thread; no deadlines; a tiny data set."""
 
 from typing import NamedTuple
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 install_import_hook(
@@ -20,6 +21,8 @@ from rokkit.data.batch import Batch  # noqa: E402
 from rokkit.data.schema import Schema  # noqa: E402
 
 torch.set_num_threads(1)
+settings.register_profile("untimed", deadline=None)  # a first call imports and compiles
+settings.load_profile("untimed")
 
 
 class Tiny(NamedTuple):

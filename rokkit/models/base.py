@@ -139,4 +139,5 @@ def flat(embedded: Float[Tensor, "B M d"]) -> Float[Tensor, "B P"]:
 
 def join(*parts: Float[Tensor, "B _"] | None) -> Float[Tensor, "B P"]:
     """a ⊕ b ⊕ …, leaving out what is None."""
-    return torch.cat([part for part in parts if part is not None], dim=1)
+    held = [part for part in parts if part is not None]
+    return held[0] if len(held) == 1 else torch.cat(held, dim=1)

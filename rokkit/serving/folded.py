@@ -64,6 +64,8 @@ def _merged(layers: nn.Sequential) -> nn.Sequential:
         before = kept[-1] if kept else None
         if isinstance(layer, BatchNorm) and isinstance(before, nn.Linear):
             kept[-1] = _with_norm(before, layer)
+        elif isinstance(layer, nn.ReLU) and isinstance(before, nn.Linear):
+            kept.append(nn.ReLU(inplace=True))  # what goes in is read by nothing else
         elif not isinstance(layer, nn.Dropout):
             kept.append(layer)
     return nn.Sequential(*kept)

@@ -23,7 +23,7 @@ from rokkit.data.invariants import check
 from rokkit.data.samples import PARTS
 from rokkit.errors import DataError
 
-EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 def made(log: Any, **options: Any) -> Assembled:

@@ -28,9 +28,7 @@ from rokkit.data.vocabulary import encode
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.files import collect_array
 
-EXAMPLES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def events(n: int) -> Events:

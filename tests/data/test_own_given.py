@@ -19,9 +19,7 @@ from rokkit.data.samples import PARTS
 from rokkit.data.sources import own
 from rokkit.errors import DataError
 
-EXAMPLES = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GIVEN: dict[str, Any] = EVENTS | {
     "split": {
         "by": "column",

@@ -22,9 +22,7 @@ from rokkit.data.samples import PARTS
 from rokkit.data.sources.own import Own, OwnOptions
 from rokkit.errors import ConfigError, DataError
 
-EXAMPLES = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HAND = frame(HAND_EVENTS)
 
 

@@ -284,7 +284,7 @@ def test_another_separator(tmp_path: Path) -> None:
     assert rows == ROWS[:2]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lines=st.lists(
         st.lists(st.text('0123456789.- "\x00é', max_size=6), min_size=1, max_size=5), min_size=1
@@ -364,7 +364,7 @@ def test_tally_keeps_the_order_and_leaves_out_zeros() -> None:
     assert tally.repaired == (("odd", 4),)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(
         st.tuples(

@@ -108,7 +108,7 @@ texts = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts=texts, data=st.data())
 def test_reading_agrees_with_one_text_at_a_time(texts: list[str], data: st.DataObject) -> None:
     """So what a text is worth does not depend on its neighbours, nor on where a batch begins."""
@@ -170,7 +170,7 @@ def test_the_weekends_of_the_published_span() -> None:
     assert weekend(first).dtype == np.int8
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-2_000_000_000, 2_200_000_000))
 def test_weekends_agree_with_the_calendar(second: int) -> None:
     """Also of the years 1906 to 2039, which the file has too."""

@@ -49,9 +49,7 @@ from rokkit.data.sources import tianchi
 from rokkit.errors import DataError
 
 each_format = pytest.mark.parametrize("name", FORMATS)
-FEW = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +122,7 @@ DIRT = st.text('0123456789.-,"\n\r \t\x00xé', max_size=6).map(str.encode) | st.
 
 
 @each_format
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_dirt_is_refused_or_counted(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject

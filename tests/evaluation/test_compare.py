@@ -19,7 +19,7 @@ def made(seeds, n, strength, *, seed=0):
     return y, (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 1), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 3)),
@@ -37,7 +37,7 @@ def test_weighted_metrics_are_those_of_the_repeated_samples(samples):
         assert weighted(y, runs)(counts) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 9))
 def test_without_a_compiler_the_aucs_are_equal_to_the_bit(seed, n, values):
     generator = np.random.default_rng(seed)

@@ -48,7 +48,7 @@ def test_auc_by_batches_by_hand() -> None:
         batched_auc(y, p, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1, width=32)), min_size=2, max_size=40))
 def test_a_batch_of_all_samples_is_the_auc_itself(rows: list[tuple[int, float]]) -> None:
     y, p = map(list, zip(*rows, strict=True))

@@ -36,7 +36,7 @@ def test_a_repeated_id_sums_its_gradients():
     assert torch.equal(table.weight.grad, torch.tensor([[0, 0], [3, 3], [0, 0], [1, 1.0]]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     shapes=st.lists(st.sampled_from([(0,), (1,), (7,), (4, 3), (5, 2, 3)]), min_size=1, max_size=3),
     kind=st.sampled_from([torch.int32, torch.int64]),

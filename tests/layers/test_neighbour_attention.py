@@ -32,7 +32,7 @@ def answers(layer, table, x, ids, mask, embedding=None):
     return found, weights, *torch.autograd.grad(loss, asked)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 999), b=st.integers(0, 5), k=st.integers(1, 6))
 def test_it_is_what_torch_makes_of_the_embeddings(seed, b, k):
     given_ = made(seed, b, k)

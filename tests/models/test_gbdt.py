@@ -121,7 +121,7 @@ def test_target_encoding_by_hand():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=4, max_size=30))
 def test_a_train_row_is_encoded_by_the_other_folds(rows):
     """Kills an encoding that holds the row's own label."""

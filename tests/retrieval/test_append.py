@@ -62,7 +62,7 @@ def assert_same(got: Any, expected: Any) -> None:
         np.testing.assert_array_equal(one.view(np.int32), other.view(np.int32))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(parts())
 def test_answers_as_one_built_of_all_rows(case: Parts) -> None:
     rows, q, k, fields, before = case
@@ -75,7 +75,7 @@ def test_answers_as_one_built_of_all_rows(case: Parts) -> None:
     assert_same(found, brute_force(whole, q, k, fields, before))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(parts())
 def test_compacted_it_is_what_building_makes(case: Parts) -> None:
     rows, q, k, fields, before = case

@@ -59,7 +59,7 @@ def assert_same(
     assert got[1].dtype == np.float32
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases())
 def test_equals_brute_force(case: Case) -> None:
     x, q, k, fields, before = case
@@ -67,7 +67,7 @@ def test_equals_brute_force(case: Case) -> None:
     assert_same(index.search(q, k, before), brute_force(x, q, k, fields, before))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_order_agrees_with_exact_arithmetic(case: Case) -> None:
     # Kills a weight that is not monotone or a rounding that inverts two scores.
@@ -157,7 +157,7 @@ def test_more_fields_than_the_table_and_wide_ids() -> None:
     assert_same(index.search(q, 15), brute_force(x, q, 15))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(max_fields=12), st.integers(0, 12))
 def test_table_equals_sum_per_row(case: Case, table_fields: int) -> None:
     # The two ways to a score must add in the same order.

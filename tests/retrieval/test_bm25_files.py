@@ -24,9 +24,7 @@ def make(seed: int = 0, n: int = 300) -> np.ndarray:
     return (rng.integers(0, 30, (n, 4)) + np.array([0, 30, 60, 90])).astype(np.int32)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 60))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, n: int) -> None:
     x = make(seed, n)

@@ -62,14 +62,14 @@ def same(got: tuple[IdMatrix, np.ndarray], expected: tuple[IdMatrix, np.ndarray]
     assert (got[0].dtype, got[1].dtype) == (np.int32, np.float32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cases())
 def test_equals_brute_force_bit_for_bit_ties_by_lower_row(case: Case) -> None:
     x, table, q, k, fields = case
     same(DenseIndex.build(x, table, fields).search(q, k), brute_force(case))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.integers(1, 5), st.integers(1, 5), st.integers(1, 7))
 def test_the_answer_does_not_depend_on_how_much_is_compared_at_once(
     case: Case, queries: int, vectors: int, pairs: int
@@ -83,7 +83,7 @@ def test_the_answer_does_not_depend_on_how_much_is_compared_at_once(
         same(index.search(q, k), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_a_search_among_all_distinct_rows_is_the_search(case: Case) -> None:
     x, table, q, _, fields = case

@@ -52,7 +52,7 @@ class Loaded:
 column = st.lists(st.none() | st.text(min_size=1), min_size=1, max_size=12, unique=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.tuples(column, column, column).filter(lambda three: any(map(any, three))), st.text())
 def test_each_value_is_found_and_no_other(
     columns: tuple[Values, Values, Values], other: str

@@ -71,7 +71,7 @@ def uninterrupted(settings_):
     return outcome(task, fit(task, 40, settings_, seed=1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     deaths=st.lists(st.integers(-4, STEPS).filter(bool), min_size=1, max_size=3),
     every=st.sampled_from([0, 1, 2, 7]),

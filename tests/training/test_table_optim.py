@@ -84,7 +84,7 @@ def test_one_gradient_then_nothing_for_longer_than_is_replayed():
     assert torch.allclose(found, dense.weight[1], rtol=0, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     batches=st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=25),
     settled=st.sets(st.integers(0, 24)),
