@@ -48,13 +48,15 @@ class ActivationUnit(nn.Module):
         self,
         q: Float[Tensor, "B D"],
         k: Float[Tensor, "n D"],
-        row: Int[Tensor, "n"],
+        row: Int[Tensor, "n"] | None,
         mask: Bool[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n"]:
-        """Scores of the behaviours k; `row` says whose each is, `mask` which are no padding."""
-        product = q.index_select(0, row) * k
-        s = self.key(torch.cat([k, product], 1))
-        s += self.query(q).index_select(0, row)  # in place: a tensor of n x hidden less
+        """Scores of the behaviours k; `row` says whose each is, `mask` which are no padding.
+
+        Without `row` all are those of one target.
+        """
+        s = self.key(torch.cat([k, _of(q, row) * k], 1))
+        s += _of(self.query(q), row)  # in place: a tensor of n x hidden less
         for dice, linear in zip(self.dices, self.linears, strict=True):
             s = linear(dice(s, mask))
         scores: Tensor = s.squeeze(1)
@@ -72,12 +74,16 @@ class BilinearUnit(nn.Module):
         self,
         q: Float[Tensor, "B D"],
         k: Float[Tensor, "n D"],
-        row: Int[Tensor, "n"],
+        row: Int[Tensor, "n"] | None,
         mask: Bool[Tensor, "n"] | None = None,
     ) -> Float[Tensor, "n"]:
         """Scores of the behaviours k; `mask` changes nothing here."""
-        asked: Tensor = self.query(q)
-        return (asked.index_select(0, row) * k).sum(1)
+        return (_of(self.query(q), row) * k).sum(1)
+
+
+def _of(values: Float[Tensor, "B D"], row: Int[Tensor, "n"] | None) -> Float[Tensor, "_ D"]:
+    """The target's values for each behaviour; without `row` there is one target, and one row."""
+    return values if row is None else values.index_select(0, row)
 
 
 class BehaviourAttention(nn.Module):
@@ -99,12 +105,14 @@ class BehaviourAttention(nn.Module):
         if fixed_shapes(mask):
             row = torch.arange(q.shape[0], device=q.device).repeat_interleave(keys.shape[1])
             scores = self.unit(q, keys.flatten(0, 1), row, mask.flatten()).view(mask.shape)
+            weights = masked_softmax(scores, mask)
         else:
             place = mask.flatten().nonzero().squeeze(1)
             packed = keys.flatten(0, 1).index_select(0, place)
-            found = self.unit(q, packed, place // keys.shape[1])
-            scores = found.new_zeros(mask.numel()).index_copy(0, place, found).view(mask.shape)
-        weights = masked_softmax(scores, mask)
+            found = self.unit(q, packed, place // keys.shape[1] if len(q) > 1 else None)
+            scores = found.new_full((mask.numel(),), torch.finfo(found.dtype).min)
+            scores.index_copy_(0, place, found)
+            weights = scores.view(mask.shape).softmax(1) * mask
         return torch.bmm(weights[:, None], keys).squeeze(1)
 
 

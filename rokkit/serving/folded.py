@@ -54,7 +54,7 @@ class FoldedDice(nn.Module):
     ) -> Float[Tensor, "N H"]:
         """Activated s; `mask` says nothing here, for it matters to statistics alone."""
         p = torch.addcmul(self.shift, s, self.scale).sigmoid_()
-        return s * torch.addcmul(self.alpha, p, self.rest)
+        return torch.addcmul(self.alpha, p, self.rest).mul_(s)
 
 
 def _merged(layers: nn.Sequential) -> nn.Sequential:
