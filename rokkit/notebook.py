@@ -90,6 +90,11 @@ class Session:
         kept = [one for one in self.settings.data_options if one.partition("=")[0].strip() != name]
         return self.having(data_options=[*kept, option])
 
+    def of_whole_pool(self) -> "Session":
+        """The same study for what learns from the whole pool: fewer seeds, validated more often."""
+        given = self.settings
+        return self.having(seeds=given.long_seeds, evaluations_per_epoch=given.long_evaluations)
+
     def specs(self) -> list[RunSpec]:
         """A run per system and seed of the settings, in their order."""
         return [run.spec for run in run_specs(self.settings)]

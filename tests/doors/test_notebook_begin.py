@@ -229,3 +229,12 @@ def test_one_option_of_the_data_set_is_changed_and_the_others_stay() -> None:
     assert session.settings.data_options == ("train_rows=5", "seed=3")
     with pytest.raises(ConfigError, match=r"session\.with_option: 'train_rows' is not an option"):
         session.with_option("train_rows")
+
+
+@pytest.mark.usefixtures("toy")
+def test_what_learns_from_the_whole_pool_has_seeds_and_evaluations_of_its_own() -> None:
+    session = notebook.begin(cell(seeds=[0, 1, 2], long_seeds=[1], long_evaluations=4))
+    long = session.of_whole_pool()
+    assert (long.settings.seeds, long.settings.evaluations_per_epoch) == ((1,), 4)
+    assert session.settings.seeds == (0, 1, 2)
+    assert {one.training.evaluations_per_epoch for one in long.specs()} == {4}
