@@ -19,12 +19,12 @@ from typing import Any
 
 from ctr import inference_cases
 from ctr import inference_page as report
-from ctr.frameworks import FRAMEWORKS, OURS, PEERS
-from harness.arguments import kept_in, parser, size
+from ctr.frameworks import OURS, PEERS
+from ctr.race import check_names
+from harness.arguments import kept_in, parsed, parser, size
 from harness.contenders import OutOfTheRace
 from harness.results import Results
 from harness.surroundings import called, load, surroundings
-from rokkit.errors import unknown_name
 from rokkit.progress import span
 
 FULL: dict[str, Any] = {
@@ -89,13 +89,8 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--calls", type=int, help="of one row in a turn (default: 500)")
     made.add_argument("--seed", type=int, default=0, help="of the made clicks")
     made.add_argument("--folder", type=Path, help="for what is made on the way")
-    asked = made.parse_args()
-    for name, value in (QUICK if asked.quick else FULL).items():
-        if getattr(asked, name) is None:
-            setattr(asked, name, value)
-    for name in asked.only:
-        if name not in FRAMEWORKS:
-            raise SystemExit(unknown_name("framework", name, [OURS, *PEERS]))
+    asked = parsed(made, FULL, QUICK)
+    check_names(asked.only)
     if not {"din"} <= set(asked.models) and {report.KNOWLEDGE, report.RIM} & set(asked.models):
         asked.models = ["din", *asked.models]  # which they are compared with
     return asked

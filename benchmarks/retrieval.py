@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.arguments import kept_in, parser, size
+from harness.arguments import kept_in, parsed, parser, size
 from harness.contenders import Contender, OutOfTheRace
 from harness.results import Cases, Results
 from harness.surroundings import called, load, surroundings
@@ -128,11 +128,7 @@ def arguments() -> argparse.Namespace:
         type=Path,
         help="for what is made on the way (default: the system's; 55 M rows take 12 GB)",
     )
-    asked = made.parse_args()
-    for name, value in (QUICK_SIZES if asked.quick else FULL_SIZES).items():
-        if getattr(asked, name) is None:
-            setattr(asked, name, value)
-    return asked
+    return parsed(made, FULL_SIZES, QUICK_SIZES)
 
 
 def given(asked: argparse.Namespace) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from typing import Any
 
 from ctr import training_cases as measure
 from ctr import training_page as report
-from ctr.frameworks import FRAMEWORKS, MODELS, OURS, PEERS
-from harness.arguments import kept_in, parser, size
+from ctr.frameworks import MODELS, OURS, PEERS
+from ctr.race import check_names
+from harness.arguments import kept_in, parsed, parser, size
 from harness.contenders import OutOfTheRace
 from harness.results import Results
 from harness.surroundings import called, load, surroundings
-from rokkit.errors import unknown_name
 from rokkit.progress import span
 
 PARTS = ("speed", "table", "imports")
@@ -99,13 +99,8 @@ def arguments() -> argparse.Namespace:
     made.add_argument("--seeds", type=int, help="trainings of each for --accuracy (default: 5)")
     made.add_argument("--seed", type=int, default=0, help="of the made clicks")
     made.add_argument("--folder", type=Path, help="for what is made on the way")
-    asked = made.parse_args()
-    for name, value in (QUICK if asked.quick else FULL).items():
-        if getattr(asked, name) is None:
-            setattr(asked, name, value)
-    for name in asked.only:
-        if name not in FRAMEWORKS:
-            raise SystemExit(unknown_name("framework", name, [OURS, *PEERS]))
+    asked = parsed(made, FULL, QUICK)
+    check_names(asked.only)
     # What everyone is compared with is always there.
     asked.ours = list(dict.fromkeys([report.REFERENCE.removeprefix("ours, "), *asked.ours]))
     return asked

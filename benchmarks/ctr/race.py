@@ -1,15 +1,16 @@
 """Processes that are built alike and asked in rounds; what drops out is told, the others go on."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ctr.frameworks import OURS, Case
+from ctr.frameworks import FRAMEWORKS, OURS, PEERS, Case
 from harness.contenders import Contender, OutOfTheRace, Process, python_of
 from harness.turns import in_rounds
+from rokkit.errors import unknown_name
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 Reply = dict[str, Any]
@@ -23,6 +24,13 @@ def contender(framework: str) -> Contender:
         command=(python_of(framework), "-m", "ctr.serve", framework),
         environment={"PYTHONPATH": os.pathsep.join(paths)},
     )
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Stop, with the nearest name, at one that is no framework's."""
+    for name in names:
+        if name not in FRAMEWORKS:
+            raise SystemExit(unknown_name("framework", name, [OURS, *PEERS]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,9 @@
 """The two arguments that every benchmark takes; `rokkit bench` passes them on."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -21,6 +23,17 @@ def parser(about: str) -> argparse.ArgumentParser:
         help="where results are kept (default: benchmarks/results; with --quick: nowhere)",
     )
     return made
+
+
+def parsed(
+    made: argparse.ArgumentParser, full: Mapping[str, Any], quick: Mapping[str, Any]
+) -> argparse.Namespace:
+    """What is asked for; what is not given is taken from `full`, or `quick` with --quick."""
+    asked = made.parse_args()
+    for name, value in (quick if asked.quick else full).items():
+        if getattr(asked, name) is None:
+            setattr(asked, name, value)
+    return asked
 
 
 def kept_in(asked: argparse.Namespace) -> Path | None:
