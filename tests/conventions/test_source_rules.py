@@ -1,6 +1,9 @@
 """rokkit's source: documented, without stray prints, sinks, moves between devices or leftovers."""
 
 import ast
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,3 +140,19 @@ def test_models_and_layers_stay_on_the_device_they_are_on(package: str) -> None:
 def test_a_model_fits_on_a_few_pages(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= LINES.get(path.name, MODEL_LINES)
+
+
+def test_every_name_is_known_but_those_of_axes() -> None:
+    """Ruff's check for undefined names is off for jaxtyping's shapes; here only these may be."""
+    words = ["check", "--isolated", "--select", "F821", "--output-format", "json", str(ROOT)]
+    found = subprocess.run(
+        [sys.executable, "-m", "ruff", *words], capture_output=True, text=True, check=False
+    )
+    unknown = [
+        (one["filename"], one["location"]["row"], one["message"])
+        for one in json.loads(found.stdout)
+        if one["filename"].endswith(".py")
+    ]
+    axes = {f"Undefined name `{symbol}`" for symbol in ("B", "N", "n", "E", "V", "_", "")}
+    assert unknown
+    assert [one for one in unknown if one[2] not in axes] == []
