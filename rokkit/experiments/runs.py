@@ -236,13 +236,16 @@ class Runs:
 
 
 def _by_urgency(runs: list[Planned]) -> list[Planned]:
-    """Runs that the longest chain of others waits for come first; else in the given order."""
+    """Runs that the longest chain of others waits for come first, then those that train longest.
+
+    These learn from the whole pool, and begun last they would go on alone. Else the given order.
+    """
     height: dict[str, int] = {}
     for run in reversed(runs):  # parents stand before those that need them
         own = height.setdefault(run.key, 0)
         for parent in run.parents:
             height[parent] = max(height.get(parent, 0), own + 1)
-    return sorted(runs, key=lambda run: -height[run.key])
+    return sorted(runs, key=lambda run: (-height[run.key], not run.spec.learns_from_pool))
 
 
 def _outcome(future: "Future[Outcome]", run: Planned) -> Outcome:

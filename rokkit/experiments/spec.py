@@ -276,6 +276,11 @@ class RunSpec:
         return self.model.needs
 
     @property
+    def learns_from_pool(self) -> bool:
+        """Whether the rows of the pool are train samples too."""
+        return self.aid is not None and self.aid.kind == "pool"
+
+    @property
     def needs_extra(self) -> bool:
         """Whether the model's head is given further numbers of each sample."""
         return self.aid is not None and self.aid.kind in ("r", "stats")

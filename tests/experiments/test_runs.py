@@ -77,6 +77,15 @@ def test_every_run_is_executed_once_and_its_parents_before_it(study: Study) -> N
         assert over.index(("done", parent)) < over.index(("start", child))
 
 
+def test_what_learns_from_the_pool_begins_before_what_nobody_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(tmp_path, monkeypatch)
+    events: list[RunEvent] = []
+    Runs(progress=events.append)([spec(one) for one in ("LR", "RIM", "MLP+POOL")])
+    assert [e.label for e in events if e.kind == "start"] == ["mlp+pool-s0", "lr-s0", "rim-s0"]
+
+
 def test_events_count_what_is_done(study: Study) -> None:
     assert {event.total for event in study.events} == {5}
     assert [event.done for event in study.events if event.kind == "done"] == [1, 2, 3, 4, 5]
