@@ -227,7 +227,7 @@ def _estimate(
         seconds=clock.seconds["train"],
         steps=len(model.history),
     )
-    weights = {"trees": torch.frombuffer(bytearray(model.state()), dtype=torch.uint8)}
+    weights = {name: torch.from_numpy(values.copy()) for name, values in model.state().items()}
     parameters = {"table": 0, "dense": model.leaves}
     parameters |= dict.fromkeys(("total", "trainable"), model.leaves)
     return Found(weights, parameters, result, metrics)

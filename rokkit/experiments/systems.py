@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
-from rokkit.config import build
+from rokkit.config import build, check_type
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.experiments.settings import Settings
 from rokkit.experiments.spec import (
@@ -35,6 +35,7 @@ from rokkit.training import TrainConfig
 
 ROK = "+ROK"
 IN_ROK = "rok."  # before a model's name in options: as a part of ROK systems alone
+HISTORY_LENGTH = "history_length"  # in model_options: of that model alone
 GIFTS = ("rok", *get_args(Kind))  # what a system may name after its model
 
 
@@ -81,7 +82,7 @@ def system_spec(system: str, settings: Settings, seed: int) -> RunSpec:
         data=DataSpec.of(settings.dataset, settings.options_of_data()),
         model=_model(name, settings, rok),
         retrieval=_retrieval(teacher or name, settings),
-        history_length=settings.history_length,
+        history_length=_history_length(name, settings, rok),
         training=_training(name, settings, rok),
         knowledge=knowledge,
         aid=aid,
@@ -144,6 +145,13 @@ def _own(options: Mapping[str, dict[str, Any]], name: str, rok: bool) -> dict[st
     return options.get(name, {}) | (options.get(IN_ROK + name, {}) if rok else {})
 
 
+def _history_length(name: str, settings: Settings, rok: bool) -> int:
+    """Behaviours that the model sees: its own option, else what all see."""
+    own = _own(settings.options_of_models(), name, rok)
+    where = f"model_options: {name}.{HISTORY_LENGTH}"
+    return int(check_type(own.get(HISTORY_LENGTH, settings.history_length), int, where=where))
+
+
 def _model(name: str, settings: Settings, rok: bool) -> ModelSpec:
     """The shared settings that the model has, then its own options."""
     dropout = settings.dropout
@@ -157,6 +165,7 @@ def _model(name: str, settings: Settings, rok: bool) -> ModelSpec:
     }
     has = {f.name for f in dataclasses.fields(model_entry(name).meta["config"])}
     own = _own(settings.options_of_models(), name, rok)
+    own.pop(HISTORY_LENGTH, None)  # a setting of the run
     return ModelSpec.of(name, {k: v for k, v in shared.items() if k in has} | own)
 
 

@@ -1,5 +1,8 @@
 """What train samples say of an id: its click rate and how often it occurs."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +41,16 @@ class TargetEncoding:
     def encode(self, x: NDArray[np.int32]) -> NDArray[np.float32]:
         """[N, 2F]: the encoding of other rows `x` [N, F]; ids not seen in train have rate p."""
         return self._encode(np.asarray(x), self._count, self._positives)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What `encode` needs: samples and positives of each id, and the rate p."""
+        rate = np.array([self._rate])
+        return {"count": self._count, "positives": self._positives, "rate": rate}
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become the encoding whose `state` it is."""
+        self._count, self._positives = state["count"], state["positives"]
+        self._rate = float(state["rate"][0])
 
     def _encode(
         self, x: NDArray[np.int32], count: NDArray[np.float64], positives: NDArray[np.float64]

@@ -4,9 +4,9 @@
 
 v is the id itself (`encoding="ids"`), as this line of work most likely had it: ids follow the
 sorted raw values, so a split separates a range of values, which says little where values are names.
-With `encoding="target"`, our own labelled variant, v is the shrunken click rate of the id's train
-samples and the logarithm of their number, 2 numbers per field. A train sample's rate leaves out the
-fold it is in, or it would contain its own label.
+With `encoding="target"`, our own variant, the system `gbdt-target`, v is the shrunken click rate of
+the id's train samples and the logarithm of their number, 2 numbers per field. A train sample's rate
+leaves out the fold it is in, or it would contain its own label.
 
 No embedding layer, so no knowledge base can be plugged in. Cost: rounds · N · F to train; leaves
 are counted as parameters.
@@ -14,7 +14,7 @@ are counted as parameters.
 Symbols: N samples; F fields.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -55,6 +55,14 @@ class GBDTConfig:
         require(self.encoding in known, "encoding", self.encoding, f"one of {', '.join(known)}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TargetGBDTConfig(GBDTConfig):
+    """Settings of GBDT on click rates and counts."""
+
+    encoding: Encoding = "target"
+
+
+@register_estimator("gbdt-target", config=TargetGBDTConfig, family="trees", paper="AoS'01")
 @register_estimator("gbdt", config=GBDTConfig, family="trees", paper="AoS'01")
 class GBDT:
     """Boosted trees on the ids of a sample, or on what train samples say of each id."""
@@ -135,10 +143,25 @@ class GBDT:
         trees = self._booster.dump_model(num_iteration=self.best_round)["tree_info"]
         return sum(int(tree["num_leaves"]) for tree in trees)
 
-    def state(self) -> bytes:
-        """The trees as LightGBM writes them, without its settings, which name the threads."""
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What `restore` takes: the trees as LightGBM writes them, and what the encoding holds.
+
+        The text is without LightGBM's settings, which name the threads.
+        """
         text = str(self._booster.model_to_string(num_iteration=self.best_round))
-        return text.partition("\nparameters:")[0].encode()
+        trees = np.frombuffer(text.partition("\nparameters:")[0].encode(), np.uint8)
+        return {"trees": trees} | ({} if self._encoding is None else self._encoding.state())
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become the model whose `state` it is; the settings have to be the same."""
+        import lightgbm
+
+        config = self.config
+        self._booster = lightgbm.Booster(model_str=state["trees"].tobytes().decode())
+        self.best_round = self._booster.num_trees()
+        if config.encoding == "target":
+            self._encoding = TargetEncoding(config.folds, config.prior_rows, seed=0)
+            self._encoding.restore(state)
 
     def _entered(self, x: NDArray[np.int32]) -> NDArray[Any]:
         return np.asarray(x) if self._encoding is None else self._encoding.encode(x)

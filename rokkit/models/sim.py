@@ -34,7 +34,7 @@ class SIMConfig(HeadConfig):
     """Settings of SIM. Raises ConfigError for a value outside its range."""
 
     search: Search = "hard"  # by category; "soft": by inner product
-    category: str = ""  # field of the item tuple that hard search goes by; "" = the second, if any
+    category: str = ""  # item field that hard search goes by; "" = "category", else the second
     short: int = 10  # S, the newest behaviours (public code)
     hard_top: int = 100  # behaviours of the category at most, the newest ones (RIM line)
     soft_top: int = 20  # behaviours that soft search finds; the public code's 50 are of thousands
@@ -66,7 +66,8 @@ class SIM(Backbone):
         dim, soft = len(schema.item_columns) * config.embed_dim, config.search == "soft"
         items = [schema.fields[column].name for column in schema.item_columns]
         require(config.category in ("", *items), "category", config.category, f"one of {items}")
-        self.category = items.index(config.category or items[:2][-1])  # its place in the tuple
+        usual = "category" if "category" in items else items[:2][-1]
+        self.category = items.index(config.category or usual)  # its place in the tuple
         self.short = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
         self.long = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
         self.soft = search.ProductSearch(dim) if soft else None

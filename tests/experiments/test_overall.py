@@ -485,3 +485,19 @@ def test_what_holds_in_rok_systems_alone_leaves_the_others_as_they_are() -> None
     assert one.parents()[0].parents()[0] != teacher
     with pytest.raises(ConfigError, match=r"model_options: model 'rok\.rimm' is not known"):
         spec("MLP", model_options=("rok.rimm.init_std=0.3",))
+
+
+def test_a_model_may_see_longer_histories_than_the_others() -> None:
+    """Kills: a search through the user's history that sees what everyone sees."""
+    settings = replace(SETTINGS, model_options=("sim.history_length=9",))
+    sim, din, both = (system_spec(one, settings, 0) for one in ("SIM", "DIN", "SIM+ROK"))
+    assert (sim.history_length, din.history_length, both.history_length) == (9, 5, 9)
+    assert sim.model == system_spec("SIM", SETTINGS, 0).model
+    other = system_spec("DIN+ROK", settings, 0)
+    assert both.construction is not None
+    assert other.construction is not None
+    assert both.construction.key("") == other.construction.key("")  # one base serves both
+    with pytest.raises(ConfigError, match=r"sim\.history_length is 'long'"):
+        system_spec("SIM", replace(SETTINGS, model_options=("sim.history_length=long",)), 0)
+    with pytest.raises(ConfigError, match="history_length is 0"):
+        system_spec("SIM", replace(SETTINGS, model_options=("sim.history_length=0",)), 0)

@@ -122,7 +122,29 @@ def test_at_most_the_newest_of_a_category(tiny):
     assert torch.equal(*found)
 
 
-def test_the_field_it_goes_by_is_the_second_of_the_item_tuple_or_the_one_named(tiny):
+@pytest.mark.parametrize(
+    ("items", "place"),
+    [
+        (("item", "category", "seller", "brand"), 1),  # Tmall
+        (("item", "category"), 1),  # Taobao
+        (("item", "seller", "category"), 2),  # Alipay
+        (("movie", "genre"), 1),
+        (("product", "department", "brand"), 1),
+        (("item",), 0),
+    ],
+)
+def test_hard_search_goes_by_the_category_wherever_it_stands(tiny, items, place):
+    """Kills: the second field, which is the seller in Alipay's format."""
+    field = tiny.schema.fields[0]
+    fields = tuple(
+        dataclasses.replace(field, name=name, role=role, offset=1 + 10 * i, size=10)
+        for i, (name, role) in enumerate([("user", "user"), *((n, "item") for n in items)])
+    )
+    schema = dataclasses.replace(tiny.schema, fields=fields, retrieval=("user",))
+    assert create_model("sim", schema).backbone.category == place
+
+
+def test_the_field_it_goes_by_is_the_category_or_the_one_named(tiny):
     same_item, same_category = [(70, 97)], [(71, 96)]
     batch = with_history(tiny, same_item, same_category, x=[[70, 96], [70, 96]])
     long = {}
