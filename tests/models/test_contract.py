@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from made_batches import tiny_batch
+from made_models import KINDS, USES, make
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -13,29 +14,12 @@ from torch.nn import functional
 from rokkit.data.batch import Batch
 from rokkit.errors import ConfigError
 from rokkit.evaluation import auc
-from rokkit.knowledge import KnowledgeBase, KnowledgeBaseConfig, UseConfig, with_knowledge
 from rokkit.models import create_model, list_models, model_entry
 
-USES = {
-    f"{manner}-{update}": UseConfig(manner=manner, update=update)
-    for manner in ("instance", "feature", "both")
-    for update in ("fix", "g", "fg")
-    if (manner, update) != ("feature", "g")
-} | {"both-fix-target": UseConfig(on_history=False)}
 SYSTEMS = [(name, use) for name in list_models() for use in ("plain", *USES)]
 READS_HISTORY = [n for n in list_models() if "history" in model_entry(n).target.needs]
 READS_NEIGHBOURS = [n for n in list_models() if "neighbours" in model_entry(n).target.needs]
 TEACHERS = [n for n in list_models() if model_entry(n).meta["teacher"]]
-
-
-def make(name, use, schema, **config):
-    """The model, or the model that uses a small knowledge base whose BatchNorm has been used."""
-    torch.manual_seed(0)
-    if use == "plain":
-        return create_model(name, schema, **config)
-    base = KnowledgeBase(schema, KnowledgeBaseConfig(hidden=(12,), init_std=0.3), 7)
-    base(tiny_batch(seed=5).x)
-    return with_knowledge(name, schema, base, USES[use], **config)
 
 
 def still(name):
@@ -51,10 +35,12 @@ def padded(tensor, dim=1, by=3):
 
 
 systems = pytest.mark.parametrize(("name", "use"), SYSTEMS, ids=[f"{n}-{u}" for n, u in SYSTEMS])
+kinds = pytest.mark.parametrize("use", KINDS)
+both_modes = pytest.mark.parametrize("training", [True, False])
 
 
 @systems
-@pytest.mark.parametrize("training", [True, False])
+@both_modes
 def test_logits_are_one_finite_float_per_row(tiny, name, use, training):
     logits = make(name, use, tiny.schema).train(training)(tiny.batch)
     assert logits.shape == (len(tiny.batch),)
@@ -117,7 +103,7 @@ def test_saved_weights_load_bit_equal(tiny, name, use, tmp_path):
 
 
 @systems
-@pytest.mark.parametrize("training", [True, False])
+@both_modes
 def test_runs_on_meta_tensors(tiny, name, use, training):
     # Kills a tensor made on the default device, which fails on a GPU, without a GPU.
     model = make(name, use, tiny.schema).to("meta").train(training)
@@ -163,13 +149,14 @@ def test_the_order_of_rows_does_not_matter_in_training_mode(tiny, name, use):
     torch.testing.assert_close(turned, model(tiny.batch)[order], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("training", [True, False])
+@both_modes
+@kinds
 @pytest.mark.parametrize("name", READS_HISTORY)
-def test_more_padding_after_a_history_changes_nothing(tiny, name, training):
+def test_more_padding_after_a_history_changes_nothing(tiny, name, use, training):
     # In training mode too: padding must not enter BatchNorm's statistics.
     longer = dataclasses.replace(tiny.batch, history=padded(tiny.batch.history))
     found, expected = (
-        make(name, "plain", tiny.schema, init_std=0.3).train(training)(batch)
+        make(name, use, tiny.schema, init_std=0.3).train(training)(batch)
         for batch in (longer, tiny.batch)
     )
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
@@ -187,19 +174,26 @@ def test_a_history_is_read(tiny, name):
     assert torch.equal(changed, reached.any(1))
 
 
+@both_modes
+@kinds
 @pytest.mark.parametrize("name", READS_NEIGHBOURS)
-def test_more_padding_after_neighbours_changes_nothing(tiny, name):
+def test_more_padding_after_neighbours_changes_nothing(tiny, name, use, training):
     more = {
         part: padded(getattr(tiny.batch, part))
         for part in ("neighbours", "neighbour_labels", "neighbour_mask")
     }
-    model = make(name, "plain", tiny.schema, init_std=0.3)
     longer = dataclasses.replace(tiny.batch, **more)
-    torch.testing.assert_close(model(longer), model(tiny.batch), rtol=1e-5, atol=1e-6)
+    found, expected = (
+        make(name, use, tiny.schema, init_std=0.3).train(training)(batch)
+        for batch in (longer, tiny.batch)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@both_modes
+@kinds
 @pytest.mark.parametrize("name", READS_NEIGHBOURS)
-def test_what_lies_in_masked_neighbours_is_not_looked_at(tiny, name):
+def test_what_lies_in_masked_neighbours_is_not_looked_at(tiny, name, use, training):
     mask = tiny.batch.neighbour_mask
     noise = torch.full_like(tiny.batch.neighbours, 7)
     scrambled = dataclasses.replace(
@@ -207,8 +201,11 @@ def test_what_lies_in_masked_neighbours_is_not_looked_at(tiny, name):
         neighbours=torch.where(mask[..., None], tiny.batch.neighbours, noise),
         neighbour_labels=torch.where(mask, tiny.batch.neighbour_labels, 1),
     )
-    model = make(name, "plain", tiny.schema, init_std=0.3)
-    assert torch.equal(model(scrambled), model(tiny.batch))
+    found, expected = (
+        make(name, use, tiny.schema, init_std=0.3).train(training)(batch)
+        for batch in (scrambled, tiny.batch)
+    )
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", READS_NEIGHBOURS)

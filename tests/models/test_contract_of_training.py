@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from made_models import KINDS, make
 from made_samples import made_neighbours, made_samples
 from torch.nn import functional
 
@@ -121,17 +122,20 @@ def test_a_row_does_not_depend_on_its_batch_with_any_switch(tiny, name, config):
     torch.testing.assert_close(alone, whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("use", KINDS)
 @pytest.mark.parametrize("name", READS_NEIGHBOURS)
-def test_the_order_of_neighbours_does_not_matter(tiny, name):
-    torch.manual_seed(0)
-    model = create_model(name, tiny.schema, init_std=0.3).eval()
+def test_the_order_of_neighbours_does_not_matter(tiny, name, use, training):
     order = torch.tensor([3, 0, 4, 1, 2])
     turned = {
         part: getattr(tiny.batch, part)[:, order]
         for part in ("neighbours", "neighbour_labels", "neighbour_mask")
     }
-    found = model(dataclasses.replace(tiny.batch, **turned))
-    torch.testing.assert_close(found, model(tiny.batch), rtol=1e-4, atol=1e-5)
+    found, expected = (
+        make(name, use, tiny.schema, init_std=0.3).train(training)(batch)
+        for batch in (dataclasses.replace(tiny.batch, **turned), tiny.batch)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 # What each model makes of behaviours in another order, of histories that fit whole into all it
@@ -144,13 +148,17 @@ def test_every_model_that_reads_histories_has_a_row_above():
     assert reads == set(ORDERED)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("use", KINDS)
 @pytest.mark.parametrize(("name", "ordered"), ORDERED.items())
-def test_the_order_of_behaviours_matters_where_it_should(tiny, name, ordered):
-    torch.manual_seed(0)
-    model = create_model(name, tiny.schema, init_std=0.5).eval()
+def test_the_order_of_behaviours_matters_where_it_should(tiny, name, ordered, use, training):
     full = tiny.batch.take(tiny.batch.history_mask.all(1).nonzero().squeeze(1))
     turned = dataclasses.replace(full, history=full.history.flip(1))
-    change = (model(turned) - model(full)).abs() / model(full).abs().max()
+    found, expected = (
+        make(name, use, tiny.schema, init_std=0.5).train(training)(batch)
+        for batch in (turned, full)
+    )
+    change = (found - expected).abs() / expected.abs().max()
     assert (change > 1e-5).all() if ordered else (change < 1e-5).all()
 
 
