@@ -34,7 +34,7 @@ Progress = Callable[[int, int, dict[str, float]], None]  # (round, rounds at mos
 class GBDTConfig:
     """Settings of GBDT. Raises ConfigError for a value outside its range."""
 
-    rounds: int = 1000  # trees at most
+    rounds: int = 5000  # trees at most; ids take more than a thousand
     patience: int = 30  # rounds without a lower log-loss on validation data before it stops
     learning_rate: float = 0.05  # η
     leaves: int = 31  # of each tree, at most

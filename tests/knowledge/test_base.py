@@ -67,6 +67,28 @@ def test_h_is_simsiams_predictor():
     assert Projector(2)(torch.randn(4, 2)).shape == (4, 2)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_h_is_its_equation(training):
+    """p = W' max(γ (W z − μ) / √(σ² + ε) + β, 0) + b, with μ and σ² of the rows in training."""
+    torch.manual_seed(0)
+    projector, z = Projector(12), torch.randn(9, 12) * 3 + 1
+    norm = projector.layers[1]
+    with torch.no_grad():
+        for held in (norm.weight, norm.bias, norm.running_mean):
+            held.normal_()
+        norm.running_var.uniform_(0.5, 2.0)
+    n = {key: value.double().numpy() for key, value in projector.state_dict().items()}
+    u = z.double().numpy() @ n["layers.0.weight"].T
+    mean, var = n["layers.1.running_mean"], n["layers.1.running_var"]
+    if training:
+        mean, var = u.mean(0), ((u - u.mean(0)) ** 2).mean(0)
+    u = n["layers.1.weight"] * (u - mean) / np.sqrt(var + 1e-5) + n["layers.1.bias"]
+    expected = np.maximum(u, 0) @ n["layers.3.weight"].T + n["layers.3.bias"]
+    found = projector.train(training)(z).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert (found < 0).any()  # neither norm nor ReLU at the end
+
+
 @pytest.mark.parametrize(("dim", "parts"), [(16, (8, 8)), (2, (1, 1)), (5, (3, 2))])
 def test_the_embedding_is_shared_half_and_half(dim, parts):
     assert split_embedding_dim(dim) == parts

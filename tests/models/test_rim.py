@@ -27,11 +27,16 @@ def shake(model):
     return model
 
 
-def reference(model, batch, scale=False):
-    """(logits, r) by loops over rows, neighbours and pairs."""
-    n = {k: v.double().numpy() for k, v in model.state_dict().items()}
+def weights_of(model):
+    """Its state, in numpy's float64."""
+    return {k: v.double().numpy() for k, v in model.state_dict().items()}
+
+
+def entering(model, batch, scale=False):
+    """(what enters the MLP before any normalisation, r) by loops over rows, neighbours, pairs."""
+    n = weights_of(model)
     table, labels = n["embedding.weight"], n["backbone.labels.weight"]
-    logits, aggregated = [], []
+    entered, aggregated = [], []
     for row in range(len(batch)):
         x = [table[i] for i in batch.x[row]]
         flat_x = np.concatenate(x)
@@ -44,15 +49,57 @@ def reference(model, batch, scale=False):
         r_l = sum((a / sum(e) * one for a, one in zip(e, y, strict=True)), np.zeros(D))
         v = [*x, *np.split(r_f, F), r_l]
         pairs = [v[i] @ v[j] for i in range(len(v)) for j in range(i + 1, len(v))]
-        m = np.concatenate([flat_x, r_f, pairs, r_l])
-        m = m * n["backbone.norm.weight"] + n["backbone.norm.bias"]
+        entered.append(np.concatenate([flat_x, r_f, pairs, r_l]))
+        aggregated.append(np.concatenate([r_f, r_l]))
+    return np.array(entered), np.array(aggregated)
+
+
+def reference(model, batch, scale=False):
+    """(logits, r) with a scale and a shift of each input."""
+    n = weights_of(model)
+    entered, aggregated = entering(model, batch, scale)
+    logits = []
+    for row, r in zip(entered, aggregated, strict=True):
+        m = row * n["backbone.norm.weight"] + n["backbone.norm.bias"]
         for layer in (0, 2):
             w, b = n[f"backbone.mlp.{layer}.weight"], n[f"backbone.mlp.{layer}.bias"]
             m = np.maximum(w @ m + b, 0)
-        out = n["backbone.out.weight"] @ np.concatenate([m, r_l]) + n["backbone.out.bias"]
+        out = n["backbone.out.weight"] @ np.concatenate([m, r[F * D :]]) + n["backbone.out.bias"]
         logits.append(out[0])
-        aggregated.append(np.concatenate([r_f, r_l]))
-    return np.array(logits), np.array(aggregated)
+    return np.array(logits), aggregated
+
+
+def after_linear(model, batch, training):
+    """Logits with γ (w·m − μ) / √(σ² + ε) + β of each unit: μ, σ² over rows, or the running ones.
+
+    By loops over layers, units and rows; ε is 1e-5, σ² the mean square distance from μ.
+    """
+    n = weights_of(model)
+    entered, aggregated = entering(model, batch)
+    rows = list(entered)
+    for layer in (0, 3):
+        after = [[] for _ in rows]
+        for unit, w in enumerate(n[f"backbone.mlp.{layer}.weight"]):
+            norm = {
+                key: n[f"backbone.mlp.{layer + 1}.{key}"][unit]
+                for key in ("weight", "bias", "running_mean", "running_var")
+            }
+            u = [sum(a * b for a, b in zip(w, m, strict=True)) for m in rows]
+            mean, var = norm["running_mean"], norm["running_var"]
+            if training:
+                mean = sum(u) / len(u)
+                var = sum((one - mean) ** 2 for one in u) / len(u)
+            for made, one in zip(after, u, strict=True):
+                scaled = norm["weight"] * (one - mean) / np.sqrt(var + 1e-5) + norm["bias"]
+                made.append(max(scaled, 0.0))
+        rows = after
+    out, bias = n["backbone.out.weight"][0], n["backbone.out.bias"][0]
+    return np.array(
+        [
+            out @ np.concatenate([m, r[F * D :]]) + bias
+            for m, r in zip(rows, aggregated, strict=True)
+        ]
+    )
 
 
 @pytest.mark.parametrize("scale", [False, True])
@@ -65,6 +112,25 @@ def test_rim_is_its_equations(tiny, scale):
     np.testing.assert_allclose(model(tiny.batch).detach().numpy(), logits, rtol=1e-4, atol=1e-5)
     found = model.aggregate(tiny.batch).detach().numpy()
     np.testing.assert_allclose(found, r, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_rim_normalised_after_its_layers_is_its_equations(tiny, training):
+    model = create_model(
+        "rim", tiny.schema, embed_dim=D, hidden=(7, 5), init_std=0.7, normalisation="after-linear"
+    )
+    shake(model)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, BatchNorm):
+                module.weight.normal_()
+                module.bias.normal_()
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2.0)
+    expected = after_linear(model, tiny.batch, training)  # before training moves what runs
+    found = model.train(training)(tiny.batch).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert np.ptp(expected) > 0.1
 
 
 def test_r_is_features_then_labels(tiny, rim):
