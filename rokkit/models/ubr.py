@@ -15,6 +15,8 @@ with none selected H is the K newest, there nothing; masks are drawn in training
 DEVIATION(UBR, train.py): there selected fields alone are rewarded, without a baseline; here the
 likelihood is the whole mask's and a reward counts against that of the other rows. Selector and
 predictor learn in the same steps, each from its own loss alone, not in epochs that alternate.
+DEVIATION(UBR, rec.py): a reward is of the head as it trains, with its dropout and the batch's
+statistics, which a second mask's pass moves again; the selector's attention has no dropout.
 """
 
 from dataclasses import dataclass
