@@ -69,6 +69,7 @@ def compatibility_table(reports: Sequence[Report]) -> Table:
             "seeds has p < 0.01 (with one seed the interval alone decides).",
             "Rel. Impr.: Eq. 9 of the AUC. Ratio: AUC with ROK over AUC, minus 1, which Table 3 of "
             "the paper prints under the name Rel. Impr.; its values are in the last columns.",
+            *paper.notes_on([(3, row) for row in paper.rows(3)], "AUC"),
         ),
     )
 

@@ -63,6 +63,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
             "construction) is done once for all backbones.",
             f"The paper, minutes of DIEN (phase 1 + phase 2 = total against without ROK): "
             f"{printed}. Its phases are made of the same stages.",
+            *paper.notes_on([(5, row) for row in paper.rows(5)], "Minutes"),
         ),
     )
 

@@ -6,7 +6,6 @@ Sizes are those of one column of a paper.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -242,17 +241,22 @@ def phases_figure(frame: pd.DataFrame) -> Figure:
 def latency_figure(frame: pd.DataFrame) -> Figure:
     """Test AUC over milliseconds for a single sample (logarithmic), a point per system.
 
-    `frame` is that of `latency_table`. A line joins a backbone and itself with ROK.
+    `frame` is that of `latency_table`. A backbone with ROK has the colour and marker that it has
+    alone, filled, and a line joins both.
     """
     held = frame.set_index("System")
+    alone = dict.fromkeys(str(system).partition(ROK)[0] for system in held.index)
+    looks = {name: (colour, marker) for name, colour, marker in _looks(list(alone))}
 
     def draw(ax: Axes) -> None:
-        for system, colour, marker in _looks(list(held.index)):
+        for system in held.index:
             x, y = held.at[system, "p50 ms"], held.at[system, "AUC"]
-            ax.scatter(x, y, s=20, color=colour, marker=marker, label=system, zorder=2)
+            colour, marker = looks[system.partition(ROK)[0]]
+            inside = colour if ROK in system else "white"
+            ax.scatter(x, y, s=20, c=inside, edgecolors=colour, marker=marker, label=system)
             if system + ROK in held.index:
                 with_it = held.loc[system + ROK]
-                ax.plot([x, with_it["p50 ms"]], [y, with_it["AUC"]], color="#999999", zorder=1)
+                ax.plot([x, with_it["p50 ms"]], [y, with_it["AUC"]], color="#999999", zorder=0.5)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -436,8 +440,9 @@ def _figure(draw: Callable[[Axes], None], height: float = 2.4) -> Figure:
 
 
 def _looks(names: Sequence[str]) -> list[tuple[str, str, str]]:
-    """A colour and a marker for each name."""
-    return list(zip(names, cycle(COLOURS), cycle(MARKERS), strict=False))
+    """A colour and a marker for each name; of as many as there are pairs, no two look alike."""
+    n = len(COLOURS)
+    return [(name, COLOURS[i % n], MARKERS[(i + i // n) % n]) for i, name in enumerate(names)]
 
 
 def _title(metric: str) -> str:

@@ -195,6 +195,7 @@ def latency_table(reports: Sequence[Report], frame: pd.DataFrame) -> Table:
             "over seeds.",
             *(f"{NAMES[form]}: the same model {HOW[form]}; look-up included." for form in others),
             "The paper's milliseconds are of a GPU and of a search by Elasticsearch.",
+            *paper.notes_on([(6, row) for row in paper.rows(6)], "Milliseconds"),
         ),
     )
 

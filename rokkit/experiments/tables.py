@@ -181,4 +181,6 @@ def _plain(value: Any) -> Any:
 def _tex(text: str) -> str:
     for plain in "&%$#_{}":
         text = text.replace(plain, f"\\{plain}")
-    return text.replace("±", "$\\pm$").replace("–", "--").replace("≥", "$\\geq$")
+    for sign, words in (("±", "$\\pm$"), ("–", "--"), ("≥", "$\\geq$"), ("−", "$-$")):
+        text = text.replace(sign, words)
+    return text

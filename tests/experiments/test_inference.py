@@ -94,6 +94,12 @@ def test_table_6_by_hand(make: Make) -> None:
     assert lines[1].startswith("RIM: 3.70 ms for one sample, 3.00 ms of it the search (81%)")
     texts = [t.get_text() for t in latency_figure(table.frame).axes[0].get_legend().get_texts()]
     assert texts == ["DIN", "DIN+ROK", "RIM"]
+    points = latency_figure(table.frame).axes[0].collections
+    inside = [tuple(one.get_facecolor()[0]) for one in points]
+    around = [tuple(one.get_edgecolor()[0]) for one in points]
+    assert around[0] == around[1] != around[2]  # with ROK a backbone is the same, filled
+    assert inside[0] == inside[2] == (1, 1, 1, 1)
+    assert inside[1] == around[1]
 
 
 def test_latency_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

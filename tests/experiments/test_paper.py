@@ -131,3 +131,15 @@ def test_every_note_is_about_a_cell_that_exists() -> None:
 def test_a_table_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="table is 7; expected 1 to 6"):
         paper.published(7)
+
+
+def test_notes_stand_once_below_a_table_that_shows_their_cells() -> None:
+    shown = paper.notes_on([(2, "DeepFM"), (2, "MLP"), (3, "DIN+ROK")], "AUC")
+    assert shown == (
+        "The paper's Table 2, DeepFM on Tmall: Tables 3 and 6 print AUC 0.8585, Table 3 log-loss "
+        "0.4803, for the same system.",
+        "The paper's Table 3, DIN+ROK on Tmall: AUC above RIM's 0.9151, log-loss worse than its "
+        "0.3697: ranking and calibration disagree.",
+    )
+    assert paper.notes_on([(5, "Total")], "Minutes")[0].startswith("The paper's Table 5, Total: ")
+    assert paper.notes_on([(2, "RIM")], "AUC") == ()
