@@ -1,10 +1,14 @@
-"""DeepFM: a factorisation machine and an MLP over the same embeddings (Guo et al., IJCAI'17).
+"""DeepFM: a factorisation machine and an MLP over the same embeddings (Guo et al., IJCAI'17, §2.1).
 
     ŷ = ⟨w, v⟩ + b + Σ_{i<j} ⟨v_i, v_j⟩ + MLP(v ⊕ extra)
 v are the F embeddings of x; with `history`, also the mean of the user's behaviours in each of the C
-fields of the item tuple, as fields of their own, zero for a user without behaviours.
+fields of the item tuple, as fields of their own, zero for a user without behaviours; the order of
+behaviours does not matter.
 
-Symbols: B batch; F fields; C fields of the item tuple; T behaviours; M = F or F + C; d embedding.
+Symbols: B batch; F fields; C fields of the item tuple; T behaviours; M = F or F + C; d embedding;
+E width of extra. Cost: O(M·d) of the machine, O(T·C·d) of the means with `history`, and the MLP's
+200(M·d + E) + 80·201 products a sample.
+
 `extra` joins the MLP's input alone: it is no vector of width d, which the products would need.
 DEVIATION(DeepFM §2.1): the first order is linear over embeddings; see FactorisationMachine.
 DEVIATION(DeepFM §3.1): hidden layers 200-80 without dropout by default, as all heads here have.

@@ -10,6 +10,7 @@ search_faiss.py, newrim.py), whose embeddings are looked up beforehand and never
 DEVIATION(DERT): the paper's own encoder, which has auxiliary losses, has no public code.
 
 Symbols: V ids; M searched fields; K neighbours; d embedding; the rest as in RIM.
+Cost: RIM's; what the search costs is the engine's.
 """
 
 from dataclasses import dataclass

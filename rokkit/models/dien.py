@@ -1,13 +1,13 @@
 """DIEN: Deep Interest Evolution Network (Zhou et al., AAAI'19).
 
-A GRU follows a user's behaviours; a second one, whose update gate heeds attention, follows what of
-them bears on the target:
-    h_t = GRU(h_{t-1}, e_t)      a_t = softmax_t ⟨W q, h_t⟩      φ = AUGRU(h, a), its last state
-    ŷ = MLP(φ ⊕ x ⊕ extra)
-q is the target's item tuple, e_t that of behaviour t. With `aux_weight` λ > 0, training adds
-λ times the auxiliary loss, in which h_t tells e_{t+1} from a sampled negative.
+A GRU follows a user's behaviours (the paper's Interest Extractor Layer); a second one, whose update
+gate heeds attention, follows what of them bears on the target (Interest Evolving Layer):
+    h_t = GRU(h_{t-1}, e_t)   a_t = softmax_t ⟨W q, h_t⟩   φ = AUGRU(h, a)   ŷ = MLP(φ ⊕ x ⊕ extra)
+q is the target's item tuple, e_t that of behaviour t, φ the last state. With `aux_weight` λ > 0
+training adds λ times the auxiliary loss, in which h_t tells e_{t+1} from a sampled negative.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d; H state.
+Cost: two runs of T steps, O(T·H(D + H)), and the head. The order of behaviours matters.
 DEVIATION(DIEN): the head is this line's MLP over φ ⊕ x (UBR4CTR's public code, baselines.py), there
 one with Dice over user, item, φ, the sum of the behaviours and its product with the item.
 DEVIATION(DIEN): no auxiliary loss by default, as in both public code bases of this line of papers.

@@ -1,10 +1,13 @@
-"""DIN: Deep Interest Network (Zhou et al., KDD'18).
+"""DIN: Deep Interest Network (Zhou et al., KDD'18, §4.3).
 
 A user's behaviours are weighed by how much each bears on the target item:
     φ = Σ_t softmax_t(a(q, k_t)) k_t        ŷ = MLP(φ ⊕ x ⊕ extra)
-q is the target's item tuple, k_t that of behaviour t, a the activation unit.
+q is the target's item tuple, k_t that of behaviour t, a the activation unit. The order of
+behaviours does not matter.
 
-Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d.
+Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d; E width
+of extra. Cost: O(T(80·D + 80·40)) of the units by default, O(D² + T·D) with `bilinear`, and the
+head's 200(D + F·d + E) + 80·201 products a sample.
 DEVIATION(DIN §4.3): the weights are a softmax, as in DIN's public code (model.py), where the text
 keeps their intensity; they are not scaled by 1/√D and hidden units are Dice, as the text has it,
 where the code scales and takes sigmoids.

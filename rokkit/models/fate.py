@@ -9,7 +9,8 @@ begin at zero, so the first layer brings ids nothing, and the second's samples g
 drops each direction of an edge by chance (DropEdge), and sets the e_i of some ids to zero, wherever
 they are in the batch: what is then left of them is what a new id has too, its company.
 
-Symbols: B batch; F fields; d embedding.
+Symbols: B batch; F fields; d embedding; E width of extra. Cost: O(F·d²) of the layers and
+200(F·d + E) + 80·201 products of the head, a sample.
 DEVIATION(FATE, ctr/FATE-NN/model.py): the graph is that of a batch, not of the whole id table. In
 eval mode it is that of a single sample, mean_{t of i} s_t = s_t, so that no row depends on the rows
 it is predicted with; there a batch of test rows is one graph. Test AUC was the same within .0003

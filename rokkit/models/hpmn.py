@@ -10,7 +10,8 @@ the layers end with is the memory, and the target reads it in several hops:
 s_0 are the embedded behaviours, q is the target's item tuple.
 
 Symbols: B batch; T behaviours, n of a row; L layers; H state; F fields; D = C·d of C item fields;
-E width of extra. Cost: a GRU over T(1 + 1/p_1 + 1/(p_1 p_2) + …) steps.
+E width of extra. Cost: a GRU over T(1 + 1/p_1 + 1/(p_1 p_2) + …) steps. The order of behaviours
+matters.
 
 DEVIATION(HPMN, hpmn.py): the target is not itself the last step of the memory, as in UBR4CTR's
 version: memory belongs to the user. Padding updates no state, where there it does by the biases.
@@ -19,6 +20,8 @@ DEVIATION(HPMN, hpmn.py): the regulariser is a mean over rows, there a sum, so t
 the same for every batch size: 1e-5 there times the batch of 128.
 DEVIATION(HPMN, hpmn.py): there is a user side only, as in the public runs; the head is this line's
 ReLU MLP, there ELU; gradients are not clipped by value.
+DEVIATION(HPMN, hpmn.py): three layers, of periods (2, 2), whatever T is, as UBR4CTR, and hpmn.py on
+Amazon; there longer histories have more layers. 100 behaviours have room for (2, 2, 5).
 """
 
 from dataclasses import dataclass
@@ -39,9 +42,7 @@ class HPMNConfig(HeadConfig):
     """Settings of HPMN. Raises ConfigError for a value outside its range."""
 
     state_size: int = 32  # H, width of each layer's state (hpmn.py)
-    # Steps of a layer per step of the one above it: as UBR4CTR, and hpmn.py on Amazon. The top
-    # layer takes T / Π periods steps; histories of 100 have room for (2, 2, 5).
-    periods: tuple[int, ...] = (2, 2)
+    periods: tuple[int, ...] = (2, 2)  # steps of a layer per step of the one above it
     hops: int = 3  # times that the target reads the memory (hpmn.py)
     attention_hidden: tuple[int, ...] = (80, 40)  # widths of the reader's scores (hpmn.py)
     covariance_weight: float = 1.28e-3  # of the regulariser; 0 leaves it out

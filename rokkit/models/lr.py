@@ -2,6 +2,8 @@
 
 ŷ = w · (x ⊕ extra) + b, where x is the F embeddings side by side. Table 4 joins knowledge to
 "feature embeddings", so LR is linear over embeddings here, not one weight per id.
+
+Symbols: F fields; d embedding; E width of extra. Cost: O(F·d + E) a sample.
 """
 
 from jaxtyping import Float

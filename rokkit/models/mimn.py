@@ -11,12 +11,12 @@ memory utilisation regularisation; both are switches, off by default, as in UBR4
 
 Symbols: B batch; T behaviours, n of a row; S slots; H state of the controller; F fields; D = C·d of
 C item fields; E width of extra. Cost: T steps one after another, as DIEN's, each of some 40 small
-operations.
-
+operations and O(H(D + H) + S·D) products, and the head. The order of behaviours matters.
 Σ_t a_t / S is the mean of `sum_aggre` of mimn.py over slots, as the weights of a write sum to 1.
 
 DEVIATION(MIMN, mimn.py): gates are PyTorch's GRU, with its initial weights; padding at the end
 leaves the state as it is, where there padding at the front sets it back.
+DEVIATION(MIMN, mimn.py): o is not clipped, there to ±20; what goes to the heads is, as there.
 DEVIATION(MIMN, mimn.py): usage counts writes as they were made, there spread a second time; its
 penalty is the mean square, there divided by S and by the batch once more.
 DEVIATION(MIMN, model.py): x holds all fields, there the item alone, which forgets the user; hidden

@@ -2,6 +2,8 @@
 
 ŷ = MLP(x ⊕ extra), where x is the F embeddings side by side; hidden layers 200-80, the head of this
 line of papers.
+
+Symbols: F fields; d embedding; E width of extra. Cost: 200(F·d + E) + 80·201 products a sample.
 """
 
 from jaxtyping import Float

@@ -10,6 +10,7 @@ the labels over shared ids to the target. The head reads the target's ids and th
 and r, as wide as RIM's, is what a knowledge base imitates: all that neighbours can tell the head.
 
 Symbols: B batch; K neighbours; I = 1 + K; F fields; d embedding; R = (F + 1)·d.
+Cost: O(F·I·d²) a round and sample, and the head.
 DEVIATION(PET, PET.py): the target starts from zero, as its comment says; its code draws that row
 anew. Dropout is 0 and the head has no BatchNorm, as elsewhere here; there .1, and it has. The head
 reads the target's ids too; that of PET.py, which reads the target alone, is `read_ids=False`.

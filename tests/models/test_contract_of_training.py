@@ -1,6 +1,7 @@
 """What every registered model keeps while it is trained, with its own loss and its own chance."""
 
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -160,6 +161,14 @@ def test_the_order_of_behaviours_matters_where_it_should(tiny, name, ordered, us
     )
     change = (found - expected).abs() / expected.abs().max()
     assert (change > 1e-5).all() if ordered else (change < 1e-5).all()
+
+
+# SIM and UBR choose among behaviours, the newest where they have to: in words of their own.
+@pytest.mark.parametrize("name", sorted(set(ORDERED) - {"sim", "ubr"}))
+def test_its_docstring_says_whether_the_order_of_behaviours_matters(name):
+    said = " ".join(sys.modules[model_entry(name).target.__module__].__doc__.split())
+    assert ("The order of behaviours matters." in said) is ORDERED[name]
+    assert ("The order of behaviours does not matter." in said) is not ORDERED[name]
 
 
 @pytest.mark.parametrize("name", list_models())
