@@ -32,6 +32,17 @@ def total_is_close(evidence: Evidence) -> Iterable[Finding]:
         yield ratio_below(what, with_it / alone, CLOSE, f"share of {CLOSE} times")
 
 
+def search_dominates(evidence: Evidence) -> Iterable[Finding]:
+    """The search longer than each other stage of both phases with the study's backbone."""
+    name = evidence.settings.backbone
+    reports = evidence.reports(name + ROK)
+    watch = Stopwatch.of(reports)
+    for stage, called in (("teacher", "teacher"), ("construct", "construction"), ("train", name)):
+        pairs = np.array([[watch.seconds(r, one) for one in (stage, "retrieval")] for r in reports])
+        other, search = pairs[~np.isnan(pairs).any(axis=1)].T
+        yield ratio_below(f"{called} / search", other / search, 1.0, "share of seconds")
+
+
 def _seconds(
     evidence: Evidence, backbone: str, stages: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -60,6 +71,16 @@ def search_is_slow(evidence: Evidence) -> Iterable[Finding]:
     for name in names:
         times = found[teacher] / found[name]
         yield plainly(f"{teacher} / {name}, against 10", times / 10 - 1, "share of 10 times")
+
+
+def rok_is_faster(evidence: Evidence) -> Iterable[Finding]:
+    """Each backbone with ROK answers for one sample sooner than the teacher, search included."""
+    (teacher,) = evidence.having([evidence.settings.teacher.upper()])
+    systems = [name + ROK for name in evidence.settings.backbones]
+    found = _latency(evidence, (*systems, teacher))
+    for system in systems:
+        times = found[teacher] / found[system]
+        yield plainly(f"{teacher} / {system}", times - 1, "share of milliseconds")
 
 
 def rok_adds_little(evidence: Evidence) -> Iterable[Finding]:

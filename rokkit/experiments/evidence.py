@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from rokkit.errors import RokkitError
-from rokkit.evaluation import contrast
+from rokkit.evaluation import Comparison, contrast
 from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments.report import Report
 from rokkit.experiments.resamples import Resamples
@@ -126,11 +126,26 @@ class Evidence:
             self._held[side] = self.runs(self.specs(side))
         return self._held[side]
 
+    def _contrast(self, one: Side, other: Side, metric: Metric) -> Comparison:
+        measured = (self._resamples(self.reports(s), metric, name=s.shown) for s in (one, other))
+        return contrast(*measured)
+
+    def no_worse(self, one: str | Side, than: str | Side, distance: float) -> Finding:
+        """Whether the test AUC of `one` is at most `distance` behind: its 95 % interval decides.
+
+        The effect is how much nearer than that it is.
+        """
+        a, b = Side.of(one), Side.of(than)
+        c = self._contrast(a, b, "auc")
+        low, high = c.low + distance, c.high + distance
+        word: Word = "holds" if low > 0 else "does not hold" if high < 0 else "not decided"
+        what = f"{a.shown} - {b.shown}, against -{distance:g}"
+        return Finding(what, word, c.difference + distance, low, high, seeds=c.n_seeds)
+
     def better(self, one: str | Side, than: str | Side, metric: Metric = "auc") -> Finding:
         """Whether `one` is better on test samples, paired over seeds, with an interval."""
         a, b = Side.of(one), Side.of(than)
-        measured = (self._resamples(self.reports(s), metric, name=s.shown) for s in (a, b))
-        c = contrast(*measured)
+        c = self._contrast(a, b, metric)
         sign = 1 if metric == "auc" else -1
         return Finding(
             what=f"{a.shown} - {b.shown}",
