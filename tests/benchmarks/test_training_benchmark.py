@@ -170,7 +170,7 @@ LAZY, ADAGRAD = "ours, lazy-adam", "ours, row-adagrad"
 def test_nothing_measured_is_no_goal_met() -> None:
     found = report.goals({})
     assert {goal.verdict for goal in found} == {"not measured"}
-    assert len(found) == 3 + 2 * 4 + 3
+    assert len(found) == 3 + 2 * 4 + 4
 
 
 def test_speed_is_judged_round_by_round_against_the_fastest_that_is_meant() -> None:
@@ -209,6 +209,7 @@ def test_a_search_of_another_kind_never_counts() -> None:
 
 def test_growth_memory_and_import_are_judged() -> None:
     sizes = {f"{LAZY}, 100,000 rows": [10.0, 20.0], f"{LAZY}, 5,000,000 rows": [8.0, 10.0]}
+    sizes[f"{report.PLAIN}, 5,000,000 rows"] = [0.05, 0.1]
     memory = {LAZY: 600.0, "fuxictr": 1500.0, "recbole": 1300.0, ADAGRAD: 100.0}
     cases = {
         "table size": raced(sizes),
@@ -217,6 +218,8 @@ def test_growth_memory_and_import_are_judged() -> None:
     }
     found = judged(cases)
     assert found["A step at 5,000,000 rows, of one at 100,000"] == (1.625, "not met")
+    dense = "A step at 5,000,000 rows, against a dense Adam, the peers' default"
+    assert found[dense] == (130.0, "met")
     share, verdict = found["DIN, batch 4,096, peak memory, of the best peer's"]
     assert share == pytest.approx(600 / 1300)
     assert verdict == "met"
