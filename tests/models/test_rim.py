@@ -121,16 +121,17 @@ def test_rim_normalised_after_its_layers_is_its_equations(tiny, training):
     )
     shake(model)
     with torch.no_grad():
+        model.backbone.out.weight.normal_()
         for module in model.modules():
             if isinstance(module, BatchNorm):
                 module.weight.normal_()
-                module.bias.normal_()
+                module.bias.normal_(1.0)  # or the ReLUs hide most units
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)
     expected = after_linear(model, tiny.batch, training)  # before training moves what runs
     found = model.train(training)(tiny.batch).detach().numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    assert np.ptp(expected) > 0.1
+    assert np.ptp(expected) > 0.5
 
 
 def test_r_is_features_then_labels(tiny, rim):
