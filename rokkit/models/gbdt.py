@@ -92,12 +92,9 @@ class GBDT:
         import lightgbm  # here, as it takes a second to import
 
         config = self.config
-        entered: NDArray[Any]
         if config.encoding == "target":
             self._encoding = TargetEncoding(config.folds, config.prior_rows, seed)
-            entered = self._encoding.fit(train.x, train.y)
-        else:
-            entered = train.x
+        entered = train.x if not self._encoding else self._encoding.fit(train.x, train.y)
 
         def tell(state: Any) -> None:
             metrics = {name: value for _, name, value, _ in state.evaluation_result_list}
@@ -133,9 +130,8 @@ class GBDT:
 
     def predict(self, x: NDArray[np.int32]) -> NDArray[np.float32]:
         """[N]: click probabilities of the rows `x` [N, F]."""
-        p = self._booster.predict(self._entered(x), num_iteration=self.best_round)
-        found: NDArray[np.float32] = p.astype(np.float32)
-        return found
+        entered = self._entered(x)
+        return np.asarray(self._booster.predict(entered, num_iteration=self.best_round), np.float32)
 
     @property
     def leaves(self) -> int:
@@ -144,23 +140,20 @@ class GBDT:
         return sum(int(tree["num_leaves"]) for tree in trees)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What `restore` takes: the trees as LightGBM writes them, and what the encoding holds.
-
-        The text is without LightGBM's settings, which name the threads.
-        """
+        """What `restore` takes: the trees as LightGBM writes them, and what the encoding holds."""
         text = str(self._booster.model_to_string(num_iteration=self.best_round))
-        trees = np.frombuffer(text.partition("\nparameters:")[0].encode(), np.uint8)
+        text = text.partition("\nparameters:")[0]  # without settings, which name the threads
+        trees = np.frombuffer(text.encode(), np.uint8)
         return {"trees": trees} | ({} if self._encoding is None else self._encoding.state())
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Become the model whose `state` it is; the settings have to be the same."""
         import lightgbm
 
-        config = self.config
         self._booster = lightgbm.Booster(model_str=state["trees"].tobytes().decode())
         self.best_round = self._booster.num_trees()
-        if config.encoding == "target":
-            self._encoding = TargetEncoding(config.folds, config.prior_rows, seed=0)
+        if self.config.encoding == "target":
+            self._encoding = TargetEncoding(self.config.folds, self.config.prior_rows, seed=0)
             self._encoding.restore(state)
 
     def _entered(self, x: NDArray[np.int32]) -> NDArray[Any]:

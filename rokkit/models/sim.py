@@ -1,6 +1,6 @@
 """SIM: Search-based Interest Model (Qi et al., CIKM'20).
 
-What a user did last, and what of all they did resembles the target item q, are attended apart:
+What a user did last, and what of it all resembles the target item q, are attended apart:
     φ_s = Σ_t a_s(q, k_t) k_t over the last S behaviours
     φ_l = Σ_t a_l(q, k_t) k_t over those that a search found        ŷ = MLP(φ_s ⊕ φ_l ⊕ x ⊕ extra)
 Hard search finds the behaviours of the target's category; soft search those of highest
@@ -8,12 +8,13 @@ s_t = ⟨W_b k_t, W_a q⟩, which a loss of its own teaches: cross-entropy of ML
 a_s and a_l are DIN's, a unit each; where nothing is found, φ is zero.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d.
-DEVIATION(SIM): DIN's units, as in this line of papers, not multi-head attention, nor DIEN on
-the short part; no embedding of the time since a behaviour, for a history holds no times.
+Cost: O(80·D) for each behaviour found, T·D of soft search, and the head. Order matters.
+DEVIATION(SIM): DIN's units, as in this line of papers, not multi-head attention, nor DIEN on the
+short part; no embedding of the time since a behaviour, for a history holds no times.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -26,14 +27,12 @@ from rokkit.layers import ActivationUnit, BehaviourAttention, IdEmbedding, searc
 from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
 from rokkit.models.registry import register_backbone
 
-Search = Literal["hard", "soft"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SIMConfig(HeadConfig):
     """Settings of SIM. Raises ConfigError for a value outside its range."""
 
-    search: Search = "hard"  # by category; "soft": by inner product
+    search: Literal["hard", "soft"] = "hard"  # by category; "soft": by inner product
     category: str = ""  # item field that hard search goes by; "" = "category", else the second
     short: int = 10  # S, the newest behaviours (public code)
     hard_top: int = 100  # behaviours of the category at most, the newest ones (RIM line)
@@ -43,20 +42,20 @@ class SIMConfig(HeadConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.search in get_args(Search), "search", self.search, "hard or soft")
+        require(self.search in ("hard", "soft"), "search", self.search, "hard or soft")
         for name in ("short", "hard_top", "soft_top"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         require(self.aux_weight > 0, "aux_weight", self.aux_weight, "above 0")
-        widths, expected = self.attention_hidden, "one or more, all at least 1"
-        require(min(widths, default=0) >= 1, "attention_hidden", widths, expected)
+        least = min(self.attention_hidden, default=0)
+        require(least >= 1, "attention_hidden", self.attention_hidden, "widths of at least 1")
 
 
 @register_backbone("sim", config=SIMConfig, family="behaviour", paper="CIKM'20")
 class SIM(Backbone):
     """Attention over the last behaviours and over those that a search found, then an MLP.
 
-    Parameters: two units, of 3D·80 + 80·40 + 280 each by default, and the head
-    (2D + F·d + E)-200-80-1; soft search has 2D² and an MLP 2D-200-80-1 besides.
+    Parameters: two units of 3D·80 + 80·40 + 280 by default, the head (2D + F·d + E)-200-80-1; for
+    soft search 2D² and an MLP 2D-200-80-1.
     """
 
     needs = frozenset({"history"})
@@ -67,7 +66,7 @@ class SIM(Backbone):
         items = [schema.fields[column].name for column in schema.item_columns]
         require(config.category in ("", *items), "category", config.category, f"one of {items}")
         usual = "category" if "category" in items else items[:2][-1]
-        self.category = items.index(config.category or usual)  # its place in the tuple
+        self.category = items.index(config.category or usual)
         self.short = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
         self.long = BehaviourAttention(ActivationUnit(dim, config.attention_hidden))
         self.soft = search.ProductSearch(dim) if soft else None
@@ -96,8 +95,8 @@ class SIM(Backbone):
         if self.auxiliary is None:
             return logits, None
         assert batch.y is not None
-        guess = self.auxiliary(pooled).squeeze(1).float()
-        return logits, self.config.aux_weight * binary_cross_entropy_with_logits(guess, batch.y)
+        loss = binary_cross_entropy_with_logits(self.auxiliary(pooled).squeeze(1).float(), batch.y)
+        return logits, self.config.aux_weight * loss
 
     def _look(
         self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]

@@ -8,19 +8,20 @@ are found are attended to:
 The user's id always has to match: a history is one user's. Where nothing matches, φ is zero.
 REINFORCE raises the selector's E[1 − log P(y) / log ½], floored at −1.
 
-Symbols: B batch; C fields of the item tuple; F fields; d embedding; D = C·d; E width of extra.
+Symbols: B batch; T behaviours; C item tuple's fields; F fields; d embedding; D = C·d; E of extra.
+Cost: F²·d to select, T·C to search, K·D to attend, and the head. Order matters past K matches.
 DEVIATION(UBR, ubr.py): only the item tuple's fields can be selected, for a history holds no others;
 with none selected H is the K newest, there nothing; masks are drawn in training only, else they are
-[p > ½], so that no row depends on chance; p begins at .73; the selector moves no embedding.
+[p > ½], so that no row depends on chance; p begins at .73; the selector moves no embedding, and its
+attention has no dropout.
 DEVIATION(UBR, train.py): there selected fields alone are rewarded, without a baseline; here the
-likelihood is the whole mask's and a reward counts against that of the other rows. Selector and
-predictor learn in the same steps, each from its own loss alone, not in epochs that alternate.
-DEVIATION(UBR, rec.py): a reward is of the head as it trains, with its dropout and the batch's
-statistics, which a second mask's pass moves again; the selector's attention has no dropout.
+likelihood is the whole mask's, and a reward, of the head with dropout and batch statistics, counts
+against the other rows' or, with `draw`, that of a second mask, which makes a step half as long
+again. Selector and predictor learn in the same steps, not in epochs that alternate.
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -35,7 +36,6 @@ from rokkit.layers import FieldSelector, IdEmbedding, MatchSearch, QueryAttentio
 from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
 from rokkit.models.registry import register_backbone
 
-Baseline = Literal["rows", "draw"]
 Fields = Float[Tensor, "B F d"]
 Mask = Bool[Tensor, "B C"]
 
@@ -45,14 +45,12 @@ class UBRConfig(HeadConfig):
     """Settings of UBR. Raises ConfigError for a value outside its range."""
 
     top: int = 20  # K (public code: 20 on Tmall and Taobao, 12 on Alipay)
-    # What a reward counts against: the other rows', or that of a second mask drawn for the same
-    # row, which says far more about the mask and makes a step half as long again.
-    baseline: Baseline = "rows"
+    baseline: Literal["rows", "draw"] = "rows"  # of a reward: the other rows', or a second mask's
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.top >= 1, "top", self.top, "at least 1")
-        require(self.baseline in get_args(Baseline), "baseline", self.baseline, "rows or draw")
+        require(self.baseline in ("rows", "draw"), "baseline", self.baseline, "rows or draw")
 
 
 @register_backbone("ubr", config=UBRConfig, family="behaviour", paper="SIGIR'20")
@@ -117,6 +115,6 @@ class UBR(Backbone):
         phi: Tensor = self.attention(flat(x), keys, ids[..., 0] != 0)
         return phi
 
-    def _judge(self, phi: Tensor, x: Fields, extra: Tensor | None) -> Float[Tensor, "B"]:
-        logits: Tensor = self.head(join(phi, flat(x), extra)).squeeze(1)
+    def _judge(self, phi: Tensor, x: Fields, extra: Tensor | None) -> Tensor:
+        logits: Tensor = self.head(join(phi, flat(x), extra)).squeeze(1)  # [B]
         return logits
