@@ -49,12 +49,13 @@ def check_batch(batch: Batch, needs: frozenset[str], *, penalised: bool = False)
 
     Negatives of a history are for a model's penalty alone: predictions do without.
     """
-    for need in sorted(needs if penalised else needs - {"history_negatives"}):
-        if getattr(batch, need) is None:
-            raise ConfigError(
-                f"the batch has no {need}, and the model reads it; gather batches with "
-                "Feed(..., needs=model.needs)."
-            )
+    unread = None if penalised else "history_negatives"
+    missing = [need for need in needs if getattr(batch, need) is None and need != unread]
+    if missing:
+        raise ConfigError(
+            f"the batch has no {min(missing)}, and the model reads it; gather batches with "
+            "Feed(..., needs=model.needs)."
+        )
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
