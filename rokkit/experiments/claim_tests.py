@@ -74,13 +74,13 @@ def contrast_prevents_collapse(evidence: Evidence) -> Iterable[Finding]:
         raise NotRunError("the study compares no alpha with 0")
     system = _own(evidence)
     with_it, without = (
-        [evidence.runs([one])[0].metrics["test"]["collapse"] for one in bases]
-        for bases in (
-            [spec.construction for spec in evidence.specs(side) if spec.construction]
-            for side in (Side.of(system), Side.of(system, "alpha 0", alpha=0.0))
-        )
+        evidence.runs([one.construction for one in evidence.specs(side) if one.construction])
+        for side in (system, Side.of(system, alpha=0.0))
     )
-    differences = [bare - held for bare, held in zip(without, with_it, strict=True)]
+    differences = [
+        bare.metrics["test"]["collapse"] - held.metrics["test"]["collapse"]
+        for bare, held in zip(without, with_it, strict=True)
+    ]
     what = f"collapse of alpha 0 - of {evidence.settings.alpha}"
     yield above(what, differences, 0.0, "collapse")
 

@@ -1,6 +1,6 @@
 """SIM: Search-based Interest Model (Qi et al., CIKM'20).
 
-What a user did last, and what of it all resembles the target item q, are attended apart:
+What a user did last, and what of all they did resembles the target item q, are attended apart:
     φ_s = Σ_t a_s(q, k_t) k_t over the last S behaviours
     φ_l = Σ_t a_l(q, k_t) k_t over those that a search found        ŷ = MLP(φ_s ⊕ φ_l ⊕ x ⊕ extra)
 Hard search finds the behaviours of the target's category; soft search those of highest
