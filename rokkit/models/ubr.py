@@ -17,7 +17,8 @@ attention has no dropout.
 DEVIATION(UBR, train.py): there selected fields alone are rewarded, without a baseline; here the
 likelihood is the whole mask's, and a reward, of the head with dropout and batch statistics, counts
 against the other rows' or, with `draw`, that of a second mask, which makes a step half as long
-again. Selector and predictor learn in the same steps, not in epochs that alternate.
+again. Selector and predictor learn in the same steps; with `turns` = n they take turns, the
+predictor n steps, then the selector n, as there epoch by epoch.
 """
 
 from dataclasses import dataclass
@@ -46,10 +47,12 @@ class UBRConfig(HeadConfig):
 
     top: int = 20  # K (public code: 20 on Tmall and Taobao, 12 on Alipay)
     baseline: Literal["rows", "draw"] = "rows"  # of a reward: the other rows', or a second mask's
+    turns: int = 0  # steps of training between predictor and selector; 0: both in every step
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.top >= 1, "top", self.top, "at least 1")
+        require(self.turns >= 0, "turns", self.turns, "at least 0")
         require(self.baseline in ("rows", "draw"), "baseline", self.baseline, "rows or draw")
 
 
@@ -62,6 +65,7 @@ class UBR(Backbone):
     """
 
     needs = frozenset({"history"})
+    taken: Tensor  # steps of training, where there are turns
     over_shared_ids = True  # a behaviour that shares no id with the target cannot be found
 
     def __init__(self, schema: Schema, config: UBRConfig, extra_dim: int = 0) -> None:
@@ -71,6 +75,8 @@ class UBR(Backbone):
         self.selector = FieldSelector(d, read, items)
         self.search = MatchSearch(items, [field.size for field in schema.fields], config.top)
         self.attention = QueryAttention(fields * d, len(items) * d)
+        if config.turns:
+            self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
         self.head = config.head((len(items) + fields) * d + extra_dim)
 
     def read_pool(self, x: NDArray[np.int32]) -> None:
@@ -96,16 +102,28 @@ class UBR(Backbone):
         if not self.training:
             return self(batch, embedding, extra), None
         assert batch.y is not None
+        predicting, selecting = self._who_learns()
         x = embedding(batch.x)
         odds = self.selector(x)
         chosen, baseline = selection.drawn(odds), None
         logits = self._judge(self._attend(batch, embedding, x, chosen), x, extra)
+        if not selecting:
+            return logits, None
         if self.config.baseline == "draw":
             with torch.no_grad():
                 other = self._attend(batch, embedding, x, selection.drawn(odds))
                 baseline = selection.information_gain(self._judge(other, x, extra), batch.y)
         reward = selection.information_gain(logits.detach(), batch.y)
-        return logits, selection.reinforce(selection.log_likelihood(odds, chosen), reward, baseline)
+        lesson = selection.reinforce(selection.log_likelihood(odds, chosen), reward, baseline)
+        return (logits if predicting else logits.detach()), lesson
+
+    def _who_learns(self) -> tuple[bool, bool]:
+        """Whether the predictor and the selector learn in this step, which is counted."""
+        if not self.config.turns:
+            return True, True
+        selecting = bool(self.taken // self.config.turns % 2)
+        self.taken += 1
+        return not selecting, selecting
 
     def _attend(
         self, batch: Batch, embedding: IdEmbedding, x: Fields, chosen: Mask

@@ -78,6 +78,11 @@ def test_in_eval_mode_it_is_its_equations_over_each_sample_alone(tiny):
     assert not np.allclose(alone, together, rtol=1e-4, atol=1e-5)
 
 
+def test_asked_to_it_predicts_from_the_graph_of_the_batch(tiny):
+    model = fate(tiny, drop_edge=0.5, drop_id=0.5, graph="batch").eval()
+    assert_is(model(tiny.batch), reference(model, tiny.batch.x)[0])
+
+
 def test_dropped_edges_and_ids_are_those_of_its_equations(tiny, monkeypatch):
     # Kills one draw for both directions, a draw per place of an id, and a message sent along an
     # edge that is dropped.
@@ -220,7 +225,13 @@ def test_it_has_as_many_parameters_as_documented():
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("drop_edge", 1.0), ("drop_edge", -0.1), ("drop_id", 1.0), ("drop_id", "some")],
+    [
+        ("drop_edge", 1.0),
+        ("drop_edge", -0.1),
+        ("drop_id", 1.0),
+        ("drop_id", "some"),
+        ("graph", "pool"),
+    ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(tiny, setting, value):
     with pytest.raises(ConfigError, match=setting):

@@ -162,6 +162,30 @@ def test_the_selector_climbs_the_expected_reward(tiny, monkeypatch, baseline):
     torch.testing.assert_close(mean, list(exact), rtol=1e-3, atol=1e-6)
 
 
+def learners(model, batch):
+    """Whether the predictor, the id table and the selector learn from one step's loss."""
+    model.zero_grad()
+    logits, lesson = model.penalised(batch)
+    loss = functional.binary_cross_entropy_with_logits(logits, batch.y)
+    (loss if lesson is None else loss + lesson).backward()
+    moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    parts = ("backbone.head", "embedding", "backbone.selector")
+    return [any(name.startswith(part) for name in moved) for part in parts]
+
+
+def test_predictor_and_selector_learn_together_or_take_turns(tiny):
+    batch = tiny.batch
+    together, by_turns = make(tiny).train(), make(tiny, turns=2).train()
+    assert [learners(together, batch) for _ in range(4)] == [[True, True, True]] * 4
+    predictor, selector = [True, True, False], [False, False, True]
+    assert [learners(by_turns, batch) for _ in range(5)] == (
+        [predictor, predictor, selector, selector, predictor]
+    )
+    by_turns.eval()
+    assert by_turns.penalised(batch)[1] is None
+    assert by_turns.backbone.taken == 5  # what is not trained on is not counted
+
+
 def test_idf_of_the_pool_is_saved_with_the_weights(tiny):
     model, pool = make(tiny, bias=5.0, top=1), tiny.batch.x.repeat(3, 1)
     pool[:, 1:3] = torch.tensor([70, 97]).int()
@@ -175,14 +199,15 @@ def test_idf_of_the_pool_is_saved_with_the_weights(tiny):
     assert torch.equal(phi_of(other, batch), phi_of(model, batch))
 
 
-def test_a_resumed_training_draws_what_it_would_have_drawn(tmp_path):
+@pytest.mark.parametrize("turns", [0, 2])
+def test_a_resumed_training_draws_what_it_would_have_drawn(tmp_path, turns):
     samples = made_samples(40)
     feeds = [Feed(samples, part, needs={"history"}) for part in ("train", "val")]
     config = TrainConfig(epochs=2, batch_size=8, learning_rate=0.01)
 
     def task():
         seed_everything(7)
-        return CTRTask(create_model("ubr", samples.schema, init_std=0.3), *feeds)
+        return CTRTask(create_model("ubr", samples.schema, init_std=0.3, turns=turns), *feeds)
 
     whole, parts = task(), task()
     fit(whole, 40, config, seed=1)
@@ -208,6 +233,7 @@ def test_parameters_are_as_documented(tiny):
     [
         ({"top": 0}, "top is 0"),
         ({"baseline": "none"}, "'none'"),
+        ({"turns": -1}, "turns is -1"),
         ({"embed_dim": 15}, r"embed_dim is 15.*multiple of 2"),
     ],
 )
