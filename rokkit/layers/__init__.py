@@ -24,6 +24,7 @@ from rokkit.layers.mlp import MLP, hidden_layers
 from rokkit.layers.neighbour_attention import NeighbourAttention
 from rokkit.layers.periodic import MemoryReader, PeriodicMemory, slot_covariance
 from rokkit.layers.propagation import PropagationLayer
+from rokkit.layers.recurrence import GRU
 from rokkit.layers.recurrent import AUGRU, NextBehaviour, StateActivationUnit, StateAttention
 from rokkit.layers.search import (
     MatchSearch,
@@ -44,6 +45,7 @@ from rokkit.layers.selection import (
 
 __all__ = [
     "AUGRU",
+    "GRU",
     "MLP",
     "ActivationUnit",
     "Affine",

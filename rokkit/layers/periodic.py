@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rokkit.config import require
 from rokkit.layers.mlp import hidden_layers
+from rokkit.layers.recurrence import GRU
 
 
 class PeriodicMemory(nn.Module):
@@ -27,8 +28,7 @@ class PeriodicMemory(nn.Module):
         super().__init__()
         self.periods = periods
         self.layers = nn.ModuleList(
-            nn.GRU(width, state_size, batch_first=True)
-            for width in (in_dim, *[state_size] * len(periods))
+            GRU(width, state_size) for width in (in_dim, *[state_size] * len(periods))
         )
 
     def forward(
@@ -39,7 +39,7 @@ class PeriodicMemory(nn.Module):
         memory = []
         for period, gru in zip((1, *self.periods), self.layers, strict=True):
             states, count = every(states, count, period)
-            states, _ = gru(states)
+            states = gru(states, count)
             memory.append(last_state(states, count))
         return torch.stack(memory, 1)
 

@@ -8,11 +8,13 @@ behaviour.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rokkit.layers.attention import ActivationUnit, ProductAttention, masked_softmax
+from rokkit.layers.loops import loops_apply
+from rokkit.layers.recurrence import recur
 
 
 class StateAttention(ProductAttention):
@@ -69,9 +71,18 @@ class AUGRU(nn.Module):
             nn.init.uniform_(parameter, -(state_dim**-0.5), state_dim**-0.5)
 
     def forward(
-        self, inputs: Float[Tensor, "B T I"], weights: Float[Tensor, "B T"]
+        self,
+        inputs: Float[Tensor, "B T I"],
+        weights: Float[Tensor, "B T"],
+        count: Int[Tensor, "B"] | None = None,
     ) -> Float[Tensor, "B H"]:
-        """h_T of the inputs i_t, given attention a_t in `weights`."""
+        """h_T of the inputs i_t, given attention a_t in `weights`: 0 from `count` on, if given."""
+        if loops_apply(inputs):
+            bias = inputs.new_zeros(self.staying.out_features)
+            states = recur(
+                self.entering(inputs), weights, self.staying.weight, bias, count, torch_order=False
+            )
+            return states[:, -1]
         h = inputs.new_zeros(inputs.shape[0], self.staying.in_features)
         entering = self.entering(inputs.transpose(0, 1))  # all products with inputs at once
         for at, a in zip(entering.unbind(0), weights.t()[:, :, None].unbind(0), strict=True):

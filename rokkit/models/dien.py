@@ -17,12 +17,19 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from rokkit.config import require
 from rokkit.data.batch import Batch
 from rokkit.data.schema import Schema
-from rokkit.layers import AUGRU, IdEmbedding, NextBehaviour, StateActivationUnit, StateAttention
+from rokkit.layers import (
+    AUGRU,
+    GRU,
+    IdEmbedding,
+    NextBehaviour,
+    StateActivationUnit,
+    StateAttention,
+)
 from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
 from rokkit.models.registry import register_backbone
 
@@ -63,7 +70,7 @@ class DIEN(Backbone):
     def __init__(self, schema: Schema, config: DIENConfig, extra_dim: int = 0) -> None:
         super().__init__(schema, config, extra_dim)
         dim, width = len(schema.item_columns) * config.embed_dim, config.state_dim
-        self.gru = nn.GRU(dim, width, batch_first=True)
+        self.gru = GRU(dim, width)
         self.attention = (
             StateAttention(dim, width)
             if config.attention == "bilinear"
@@ -115,6 +122,8 @@ class DIEN(Backbone):
         assert batch.history is not None
         q = self.item_tuple(x)  # [B, D]
         keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
-        states, _ = self.gru(keys)  # states at padding mean nothing: attention leaves them out
-        phi: Tensor = self.augru(states, self.attention(q, states, batch.history_mask))
+        mask = batch.history_mask
+        count = mask.sum(1)
+        states: Tensor = self.gru(keys, count)
+        phi: Tensor = self.augru(states, self.attention(q, states, mask), count)
         return phi, states, keys

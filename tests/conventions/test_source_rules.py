@@ -24,7 +24,7 @@ CHECKED_CONFIG = {
 # Lines of a file of rokkit/models. GBDT brings its own training, for it has no loop of ours; two
 # networks of UBR learn, from losses of their own.
 LINES = {"rim.py": 160, "base.py": 160, "gbdt.py": 160, "ubr.py": 160}
-MODEL_LINES = 120  # of the others
+MODEL_LINES = 130  # of the others
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 Function = ast.FunctionDef | ast.AsyncFunctionDef

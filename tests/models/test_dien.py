@@ -190,7 +190,7 @@ def test_the_penalty_is_the_weighted_loss_of_the_states(tiny):
         model.embedding(ids).flatten(2)
         for ids in (tiny.batch.history, tiny.batch.history_negatives)
     )
-    states = model.backbone.gru(keys)[0]
+    states = model.backbone.gru(keys)
     loss = model.backbone.next(states, keys, negatives, tiny.batch.history_mask)
     torch.testing.assert_close(penalty, 0.5 * loss)
     assert loss.item() == pytest.approx(2 * np.log(2), rel=0.2)  # nothing is learnt yet
@@ -251,7 +251,7 @@ def test_training_on_the_auxiliary_loss_tells_what_comes_next(tiny):
     with torch.no_grad():
         net, mask = model.backbone.next, tiny.batch.history_mask[:, 1:]
         keys = model.embedding(tiny.batch.history).flatten(2)
-        state = net.state(model.backbone.gru(keys)[0][:, :-1])
+        state = net.state(model.backbone.gru(keys)[:, :-1])
         right, wrong = (
             net.rest(state + net.behaviour(model.embedding(ids).flatten(2)[:, 1:]))[..., 0][mask]
             for ids in (tiny.batch.history, tiny.batch.history_negatives)
