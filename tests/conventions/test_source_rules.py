@@ -154,6 +154,6 @@ def test_every_name_is_known_but_those_of_axes() -> None:
         for one in json.loads(found.stdout)
         if one["filename"].endswith(".py")
     ]
-    axes = {f"Undefined name `{symbol}`" for symbol in ("B", "N", "n", "E", "V", "_", "")}
+    axes = {f"Undefined name `{symbol}`" for symbol in ("B", "N", "n", "E", "V", "G", "_", "")}
     assert unknown
     assert [one for one in unknown if one[2] not in axes] == []
