@@ -18,17 +18,13 @@ from rokkit.data.digests import sha256
 from rokkit.data.invariants import check
 from rokkit.data.raw_values import write_vocabularies
 from rokkit.data.samples import Samples, read_samples, write_samples
-from rokkit.data.sources.base import Source, SourceOptions, is_location
+from rokkit.data.sources.base import Source, SourceOptions, is_later, is_location
 from rokkit.errors import ArtefactError
 from rokkit.files import folder_aside, made_once, save_array
 from rokkit.paths import data_root, shown
 
 # Raise it when the same raw files and options would give other samples or other files.
 FORMAT = 1
-
-# Options that came after FORMAT 1, each with the value at which samples are what they were without
-# it. A fingerprint leaves them out at that value, so that earlier samples keep theirs.
-LATER: dict[str, Any] = {"causal": False}
 
 logger = logging.getLogger(__name__)
 
@@ -123,5 +119,5 @@ def _resolved(options: SourceOptions) -> dict[str, Any]:
         f.name: value
         for f in dataclasses.fields(options)
         if not is_location(f)
-        and not ((value := getattr(options, f.name)) == LATER.get(f.name) and f.name in LATER)
+        and not ((value := getattr(options, f.name)) == f.default and is_later(f))
     }

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from rokkit.data.pair_statistics import pair_statistics
 from rokkit.data.pool_statistics import pool_statistics
 from rokkit.errors import ConfigError
 from rokkit.experiments.inputs import Inputs
-from rokkit.experiments.spec import RunSpec
+from rokkit.experiments.spec import COUNTED, RunSpec
 from rokkit.experiments.weights import load_model
 from rokkit.knowledge import KnowledgeModel, knowledge_of, teacher_representations
 from rokkit.models import AidedModel, CTRModel
@@ -28,7 +29,7 @@ class Aid:
         """`parents` are the folders of the run's finished parents; the first is the teacher."""
         self.spec, self.inputs = spec.aid, inputs
         self._extra: dict[str, NDArray[np.float32] | None] = {}
-        if inputs.samples.causal and self.kind in ("pool", "stats"):
+        if inputs.samples.causal and self.kind in ("pool", *COUNTED):
             raise ConfigError(
                 f"aid.kind is {self.kind!r} and the samples are causal: their pool holds the "
                 "targets. Expected another aid, or none."
@@ -51,6 +52,8 @@ class Aid:
     def _made_extra(self, part: str) -> NDArray[np.float32] | None:
         if self.kind == "stats":
             return pool_statistics(self.inputs.samples, part)
+        if self.kind == "pairs":
+            return pair_statistics(self.inputs.samples, part)
         if self.kind == "r":
             feed = self.inputs.feed(part, frozenset(self.teacher.needs))
             return teacher_representations(self.teacher, feed)

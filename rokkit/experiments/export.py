@@ -18,7 +18,7 @@ from rokkit.experiments.grouping import samples_of
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.model_card import model_card
 from rokkit.experiments.report import REPORT, SPEC, Report, is_done, read_report
-from rokkit.experiments.spec import KEY_LENGTH, RunSpec
+from rokkit.experiments.spec import COUNTED, KEY_LENGTH, RunSpec
 from rokkit.experiments.weights import load_base, load_run
 from rokkit.files import folder_aside, read_json, write_text
 from rokkit.models import is_estimator, list_systems, list_teachers
@@ -133,9 +133,9 @@ def refusal(spec: RunSpec) -> str:
             "a server would need the pool, its labels, an index and a search beside the program. "
             f"Export what imitates it without a search: {base}, or a backbone with ROK."
         )
-    if spec.aid is not None and spec.aid.kind == "stats":
+    if spec.aid is not None and spec.aid.kind in COUNTED:
         return (
-            "its head reads what the pool counts of each id, which a server would have to keep "
+            "its head reads what the pool counts of ids, which a server would have to keep "
             "beside the program. Export the model without the aid, or with ROK."
         )
     if spec.aid is not None and spec.aid.kind == "peek":

@@ -159,7 +159,8 @@ class KnowledgeSpec:
             )
 
 
-Kind = Literal["r", "soft", "pool", "stats", "peek"]
+Kind = Literal["r", "soft", "pool", "stats", "pairs", "peek"]
+COUNTED = ("stats", "pairs")  # the kinds of aid that are counts of the pool
 TAUGHT = ("r", "soft")  # the kinds of aid that have a teacher
 
 
@@ -172,6 +173,7 @@ class AidSpec:
         soft    a teacher's probabilities are mixed with the train labels, at `weight`
         pool    the rows of the pool, which are labelled, are train samples too
         stats   counts and click rates of the sample's ids in the pool join the head's input
+        pairs   so do counts of the user's own rows in the pool that share an item field's value
         peek    the weights are selected on test data, as public code of this line does
 
     soft, pool and stats are controls that the paper lacks: they use the same data without ROK. peek
@@ -283,7 +285,7 @@ class RunSpec:
     @property
     def needs_extra(self) -> bool:
         """Whether the model's head is given further numbers of each sample."""
-        return self.aid is not None and self.aid.kind in ("r", "stats")
+        return self.aid is not None and self.aid.kind in ("r", *COUNTED)
 
     def parents(self) -> tuple["RunSpec", ...]:
         """The runs whose weights this one needs; the encoder of its neighbours is the last."""

@@ -8,8 +8,9 @@ can be imitated best.
 
 In place of ROK a backbone may be given something else (`AidSpec`): `LR+R` the teacher's r itself,
 which is RIM(LR) of Table 4; `MLP+SOFT` the teacher's probabilities as labels; `MLP+POOL` the rows
-of the pool as train samples; `MLP+STATS` what the pool counts of each id; `MLP+PEEK` nothing, but
-its weights are selected on test data. `LR+R-PET` names a teacher.
+of the pool as train samples; `MLP+STATS` what the pool counts of each id; `MLP+PAIRS` what it
+counts of the user together with each item field; `MLP+PEEK` nothing, but its weights are selected
+on test data. `LR+R-PET` names a teacher.
 """
 
 import dataclasses

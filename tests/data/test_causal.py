@@ -110,7 +110,7 @@ def test_what_would_see_the_future_is_refused() -> None:
     table = np.zeros((samples.schema.n_ids, 2), np.float32)
     with pytest.raises(ConfigError, match="cannot leave later rows out"):
         DenseRetriever(samples, table)
-    for system in ("MLP+POOL", "MLP+STATS"):
+    for system in ("MLP+POOL", "MLP+STATS", "MLP+PAIRS"):
         one = spec(system, data_options=("causal=true",))
         with pytest.raises(ConfigError, match="their pool holds the targets"):
             Aid(one, Inputs(one, samples, "cpu"), [])

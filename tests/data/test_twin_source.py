@@ -4,9 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from rokkit.data import load
+from rokkit.data import Samples, load
 from rokkit.data.sources.twin import Twin, TwinSourceOptions
 from rokkit.data.twin import FormatName, Structure
 from rokkit.data.twin.formats import BY_NAME
@@ -70,6 +71,25 @@ def test_options_of_the_reader_are_handed_on(raw: Path) -> None:
     assert samples.card["options"]["history_negative_share"] == 0.0
     last = load("twin", format="taobao", rows=ROWS, protocol="ubr")
     assert "weekend" in [field.name for field in last.schema.fields]
+
+
+def test_negatives_may_keep_what_their_positive_has_besides_item_and_category(raw: Path) -> None:
+    kept = load("twin", format="alipay", rows=ROWS, idcat_negatives=True)
+    plain = load("twin", format="alipay", rows=ROWS, idcat_negatives=False)
+    assert plain.folder == load("twin", format="alipay", rows=ROWS).folder != kept.folder
+
+    def same_seller(samples: Samples) -> float:
+        seller = [field.name for field in samples.schema.fields].index("seller")
+        x, y = np.asarray(samples.test.x), np.asarray(samples.test.y)
+        pairs = list(zip(x[:, 0], x[:, seller], strict=True))
+        positive = {pair for pair, label in zip(pairs, y, strict=True) if label == 1}
+        negative = [pair for pair, label in zip(pairs, y, strict=True) if label == 0]
+        return float(np.mean([pair in positive for pair in negative]))
+
+    assert same_seller(kept) == 1
+    assert same_seller(plain) < 0.9
+    with pytest.raises(ConfigError, match="the format is 'taobao', whose items have no other"):
+        TwinSourceOptions(format="taobao", idcat_negatives=True)
 
 
 def test_every_knob_reaches_the_generator() -> None:

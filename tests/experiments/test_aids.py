@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from small_study import lineage, settle, spec, yields
 
 from rokkit.data import load
+from rokkit.data import pair_statistics as pairs_of
 from rokkit.data.pool_statistics import pool_statistics
 from rokkit.errors import ConfigError, DataError
 from rokkit.evaluation import auc
@@ -24,7 +25,10 @@ from rokkit.models import create_model, with_extra
 from rokkit.training import CTRTask, Feed, predict
 from rokkit.training.ctr import SoftTask
 
-SYSTEMS = ("LR+R", "MLP+R-PET", "MLP+SOFT", "MLP+POOL", "RIM+POOL", "MLP+STATS", "MLP+PEEK")
+SYSTEMS = (
+    *("LR+R", "MLP+R-PET", "MLP+SOFT", "MLP+POOL", "RIM+POOL"),
+    *("MLP+STATS", "MLP+PAIRS", "MLP+PEEK"),
+)
 
 
 @pytest.fixture
@@ -48,12 +52,12 @@ def test_it_runs_the_same_way_twice_and_is_read_again(place: Path, system: str) 
 def test_each_has_a_key_of_its_own_and_the_teacher_as_a_parent() -> None:
     plain, r, pet, soft = (spec(s) for s in ("MLP", "MLP+R", "MLP+R-PET", "MLP+SOFT"))
     heavy = spec("MLP+SOFT", soft_weight=0.9)
-    pool, stats = spec("MLP+POOL"), spec("MLP+STATS")
-    every = (plain, r, pet, soft, heavy, pool, stats)
+    pool, stats, pairs = spec("MLP+POOL"), spec("MLP+STATS"), spec("MLP+PAIRS")
+    every = (plain, r, pet, soft, heavy, pool, stats, pairs)
     assert len({one.key("") for one in every}) == len(every)
     assert lineage(r)[0] == lineage(soft)[0] == spec("RIM")
     assert lineage(pet)[0] == spec("PET")
-    assert pool.parents() == stats.parents() == ()
+    assert pool.parents() == stats.parents() == pairs.parents() == ()
     assert "neighbours" in r.needs
     assert "neighbours" not in soft.needs
     assert "aid" not in plain.resolved("")  # keys of earlier runs stay what they are
@@ -119,6 +123,25 @@ def test_statistics_by_hand(place: Path) -> None:
             assert found[row, 2 * i : 2 * i + 2] == pytest.approx(
                 [np.log1p(same.sum()), rate], rel=1e-6
             )
+
+
+def test_pairs_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kills: counts of all users, of another field, of train or test, labels exchanged."""
+    monkeypatch.setattr(pairs_of, "CHUNK", 7)  # many slices of the pool
+    samples = load("small")
+    schema, pool_x = samples.schema, np.asarray(samples.pool.x)
+    pool_y, test = np.asarray(samples.pool.y), np.asarray(samples.test.x)
+    found = pairs_of.pair_statistics(samples, "test")
+    assert found.shape == (len(test), 2 * len(schema.item_columns))
+    assert found.dtype == np.float32
+    assert found[:, 0].any()
+    assert found[:, 1].any()
+    own = schema.user_column
+    for row in range(len(test)):
+        for i, column in enumerate(schema.item_columns):
+            same = (pool_x[:, own] == test[row, own]) & (pool_x[:, column] == test[row, column])
+            expected = [np.log1p((pool_y[same] == label).sum()) for label in (1, 0)]
+            assert found[row, 2 * i : 2 * i + 2] == pytest.approx(expected, rel=1e-6)
 
 
 def test_soft_targets_mix_labels_and_probabilities(place: Path) -> None:

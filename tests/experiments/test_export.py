@@ -236,7 +236,8 @@ def test_an_unknown_run_is_told_with_the_nearest(
         ("RIM+ROK", {}, "reads the 3 nearest samples"),
         ("LR+R", {}, "reads the 3 nearest samples .*: knowledge-rim"),
         ("LR+R-PET", {}, "reads the 3 nearest samples .*: knowledge-pet"),
-        ("MLP+STATS", {}, "what the pool counts of each id"),
+        ("MLP+STATS", {}, "what the pool counts of ids"),
+        ("MLP+PAIRS", {}, "what the pool counts of ids"),
         ("DIN+PEEK", {}, "selected on test data.* Export din,"),
     ],
 )

@@ -16,6 +16,29 @@ from rokkit.registry import Registry
 S = TypeVar("S", bound="type[Source]")
 
 
+def location(default: str | None = None) -> Any:
+    """An option that says where files lie. It does not shape the samples, so it is not hashed."""
+    return dataclasses.field(default=default, metadata={"location": True})
+
+
+def is_location(option: "dataclasses.Field[Any]") -> bool:
+    """Whether an option was declared with `location`."""
+    return bool(option.metadata.get("location", False))
+
+
+def later(default: Any) -> Any:
+    """An option that a source was given after samples had been made without it.
+
+    At its default, where samples are what they were, it is not hashed: they keep their fingerprint.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+def is_later(option: "dataclasses.Field[Any]") -> bool:
+    """Whether an option was declared with `later`."""
+    return bool(option.metadata.get("later", False))
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
     """Options that every source has; a source's own class inherits from this one."""
@@ -26,7 +49,7 @@ class SourceOptions:
     test_rows: int = 0
     target_rate: float = 1.0  # probability to keep a line of train, val or test; the pool stays
     seed: int = 0  # of users, negatives and sub-samples
-    causal: bool = False  # every row before test is learnt from, and finds earlier rows alone
+    causal: bool = later(False)  # all rows before test are learnt from, and find earlier ones alone
 
     def __post_init__(self) -> None:
         for name in ("users", "train_rows", "val_rows", "test_rows", "seed"):
@@ -108,13 +131,3 @@ def register_source(name: str, *, title: str = "") -> Callable[[S], S]:
 def list_sources(pattern: str = "*") -> list[str]:
     """Sorted names of the registered data sets that match a shell pattern."""
     return REGISTRY.names(pattern)
-
-
-def location(default: str | None = None) -> Any:
-    """An option that says where files lie. It does not shape the samples, so it is not hashed."""
-    return dataclasses.field(default=default, metadata={"location": True})
-
-
-def is_location(option: "dataclasses.Field[Any]") -> bool:
-    """Whether an option was declared with `location`."""
-    return bool(option.metadata.get("location", False))

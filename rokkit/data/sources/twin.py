@@ -10,12 +10,12 @@ from typing import Any, Literal
 from rokkit.config import build, require
 from rokkit.data.log import EventLog
 from rokkit.data.sources.alipay import Alipay
-from rokkit.data.sources.base import Source, SourceOptions, register_source
+from rokkit.data.sources.base import Source, SourceOptions, later, register_source
 from rokkit.data.sources.taobao import Taobao
 from rokkit.data.sources.tianchi import Tianchi
 from rokkit.data.sources.tmall import Tmall
 from rokkit.data.twin import FormatName, Structure, TwinOptions, write_twin
-from rokkit.errors import ArtefactError
+from rokkit.errors import ArtefactError, ConfigError
 from rokkit.files import made_once
 from rokkit.paths import data_root, shown
 
@@ -29,6 +29,7 @@ HANDED_ON = (
     "clicks_only",
     "history_negative_share",
 )
+IDCAT = "idcat_negatives"  # handed on where the format has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class TwinSourceOptions(Structure, SourceOptions):
     protocol: Literal["rim", "ubr"] = "rim"
     clicks_only: bool = False  # only clicks are events, and the action is no field
     history_negative_share: float | None = None  # of target negatives; None: the protocol's
+    idcat_negatives: bool = later(False)  # of tmall and alipay: see there
 
     def __post_init__(self) -> None:
         SourceOptions.__post_init__(self)
@@ -48,6 +50,11 @@ class TwinSourceOptions(Structure, SourceOptions):
         share = self.history_negative_share
         if share is not None:
             require(0 <= share <= 1, "history_negative_share", share, "a probability from 0 to 1")
+        if self.idcat_negatives and not hasattr(READERS[self.format].Options, IDCAT):
+            raise ConfigError(
+                f"{IDCAT} is on and the format is {self.format!r}, whose items have no other "
+                "fields to keep. Expected the format tmall or alipay, or no such negatives."
+            )
 
     def twin(self) -> TwinOptions:
         """The generator's knobs; ConfigError for a value outside its range."""
@@ -107,4 +114,6 @@ def _reading(options: TwinSourceOptions, folder: Path) -> Any:
     """The options of the format's own reader."""
     reader = READERS[options.format]
     values = {name: getattr(options, name) for name in HANDED_ON}
+    if options.idcat_negatives:
+        values[IDCAT] = True
     return build(reader.Options, {**values, "path": str(folder)}, where=f"twin of {options.format}")
