@@ -101,15 +101,16 @@ class _Recurrence(torch.autograd.Function):
 
         weights, staying, count, states, gates = ctx.saved_tensors
         (n, steps), width = weights.shape, staying.shape[1]
-        of_entering, of_products = (states.new_empty(n, steps, 3 * width) for _ in range(2))
+        of_entering, of_held = (states.new_empty(n, steps, k * width) for k in (3, 1))
         of_weights = torch.empty_like(weights)
         given = (of_states.contiguous(), weights, staying.contiguous(), count)
         run_backward(
             *(t.detach().numpy() for t in given),
             ctx.torch_order,
-            *(t.detach().numpy() for t in (states, gates, of_entering, of_products, of_weights)),
+            *(t.detach().numpy() for t in (states, gates, of_entering, of_held, of_weights)),
         )
-        # h_0 = 0: the first step's products have no part in the gradient by U.
-        later, before = of_products[:, 1:].flatten(0, 1), states[:, :-1].flatten(0, 1)
-        of_bias = of_products.flatten(0, 1).sum(0)
-        return of_entering, of_weights, later.t() @ before, of_bias, None, None, None
+        of_gates, of_held = of_entering.flatten(0, 1)[:, : 2 * width], of_held.flatten(0, 1)
+        before = nn.functional.pad(states[:, :-1], (0, 0, 1, 0)).flatten(0, 1)
+        of_staying = torch.cat([of_gates.t() @ before, of_held.t() @ before])
+        of_bias = torch.cat([of_gates.sum(0), of_held.sum(0)])
+        return of_entering, of_weights, of_staying, of_bias, None, None, None

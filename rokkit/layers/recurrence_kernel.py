@@ -99,10 +99,12 @@ def run_backward(
     states,
     gates,
     of_entering,
-    of_products,
+    of_held,
     of_weights,
 ):
-    """Gradients by what enters, by the products U h + b [B, T, 3H] and by the weights [B, T].
+    """Gradients by what enters, by U_c h + b_c [B, T, H] and by the weights [B, T].
+
+    Those by U_u h + b_u and U_r h + b_r are those by x_u and x_r.
 
     `staying` is U [3H, H] here. `states` and `gates` are those of `run`.
     """
@@ -120,7 +122,8 @@ def run_backward(
             of_weights[b, t] = 0
             for j in range(3 * h_dim):
                 of_entering[b, t, j] = 0
-                of_products[b, t, j] = 0
+            for i in range(h_dim):
+                of_held[b, t, i] = 0
         for t in range(counts[b] - 1, -1, -1):
             a = weights[b, t]
             for i in range(h_dim):
@@ -150,10 +153,9 @@ def run_backward(
                 of_entering[b, t, at_r + i] = of_pre[at_r + i] = of_r[i]
             for i in range(h_dim):
                 of_entering[b, t, at_c + i] = of_c[i]
-                of_pre[at_c + i] = g[i]
+            for i in range(h_dim):
+                of_held[b, t, i] = of_pre[at_c + i] = g[i]
             of_weights[b, t] = along
-            for j in range(3 * h_dim):
-                of_products[b, t, j] = of_pre[j]
             _add_products(of_pre, staying, of_h)
 
 
