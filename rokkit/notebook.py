@@ -21,6 +21,7 @@ from rokkit.config import build, options
 from rokkit.data import Samples, load
 from rokkit.data import plan as data_plan
 from rokkit.experiments import (
+    DataSpec,
     Report,
     RunEvent,
     Runs,
@@ -71,6 +72,11 @@ class Session:
     def samples(self) -> Samples:
         """The samples of the study, built if they are not there yet."""
         return load(self.settings.dataset, **self.settings.options_of_data())
+
+    @property
+    def title(self) -> str:
+        """The data set for a caption, with those of its options that are no mere sizes."""
+        return DataSpec.of(self.settings.dataset, self.settings.options_of_data()).title
 
     def having(self, **settings: Any) -> "Session":
         """The same study with some settings changed: `having(systems=["DIN"], seeds=[0])`.

@@ -1,12 +1,12 @@
 """Which systems are told apart: differences in test metrics, paired over seeds, with intervals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.evaluation import Comparison, contrast
-from rokkit.evaluation.compare import Metric
+from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments.grouping import by_system
 from rokkit.experiments.report import Report
 from rokkit.experiments.resamples import Resamples
@@ -52,6 +52,27 @@ class Paired:
             for name in (system, against)
         )
         return contrast(*measured)
+
+
+def starred(
+    held: Mapping[str, Sequence[Report]], frame: pd.DataFrame, unranked: Collection[int] = ()
+) -> frozenset[tuple[int, str]]:
+    """Cells (row, column) of a best AUC or log-loss that a paired test tells from the second.
+
+    `frame` has a row for each of `held`, in the same order; those at `unranked` compete for
+    nothing. The test is over seeds, at p < 0.01 (§5.1.2).
+    """
+    found, names = set(), list(held)
+    columns: dict[str, Metric] = {"AUC": "auc", "Log-loss": "log_loss"}
+    for column, metric in columns.items():
+        ranked = frame[column].reset_index(drop=True).drop(list(unranked))
+        order = ranked.sort_values(ascending=metric != "auc", kind="stable").index[:2]
+        if len(order) == 2:
+            # Only the test over seeds decides, so the bootstrap is spared.
+            paired = Paired(held, metric, n_boot=1)
+            if paired(*(names[i] for i in order)).p < SIGNIFICANT:
+                found.add((int(order[0]), column))
+    return frozenset(found)
 
 
 def comparison(

@@ -56,7 +56,7 @@ def phases_table(reports: Sequence[Report]) -> Table:
     )
     return Table(
         frame=frame,
-        caption=f"Table 5 on {reports[0].spec.data.name}: seconds of training, median over seeds.",
+        caption=f"Table 5 on {reports[0].spec.data.title}: seconds of training, median over seeds.",
         formats=dict.fromkeys(columns, "{:.1f}") | ratios,
         notes=(
             f"Seconds of {watch.kind} on the machine that ran it. Phase 1 (search, teacher, "

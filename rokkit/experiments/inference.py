@@ -184,7 +184,7 @@ def latency_table(reports: Sequence[Report], frame: pd.DataFrame) -> Table:
     thirds = [c for c in table.columns if " ms" in c or c.startswith("ms ")]
     return Table(
         frame=table,
-        caption=f"Table 6 on {reports[0].spec.data.name}: test AUC, and what one sample costs.",
+        caption=f"Table 6 on {reports[0].spec.data.title}: test AUC, and what one sample costs.",
         formats=dict.fromkeys(thirds, "{:.3f}")
         | {c: "{:.2f}" for c in table.columns if c.startswith("Paper")}
         | {"AUC": "{:.4f}"},
@@ -212,7 +212,7 @@ def footprint_table(reports: Sequence[Report]) -> Table:
     frame = pd.DataFrame(rows)
     return Table(
         frame=frame,
-        caption=f"What a server holds on {reports[0].spec.data.name}, in megabytes.",
+        caption=f"What a server holds on {reports[0].spec.data.title}, in megabytes.",
         formats=dict.fromkeys(frame.columns[1:], "{:.2f}"),
         notes=(
             "Weights in float32, the id tables among them. Histories: the newest behaviours of "

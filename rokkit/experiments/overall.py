@@ -9,9 +9,8 @@ import pandas as pd
 from rokkit.data.profile import profile
 from rokkit.errors import ConfigError, unknown_name
 from rokkit.evaluation import rel_impr
-from rokkit.evaluation.compare import SIGNIFICANT, Metric
 from rokkit.experiments import paper
-from rokkit.experiments.comparisons import comparison
+from rokkit.experiments.comparisons import starred
 from rokkit.experiments.grouping import (
     Stopwatch,
     by_system,
@@ -74,14 +73,14 @@ def overall_table(reports: Sequence[Report], base: str = "DIN") -> Table:
     better: Mapping[str, Literal["max", "min"]] = {"AUC": "max", "Log-loss": "min"}
     table = Table(
         frame=frame,
-        caption=f"Table 2, on {reports[0].spec.data.name}; the paper's AUC on its own data.",
+        caption=f"Table 2, on {reports[0].spec.data.title}; the paper's AUC on its own data.",
         formats={
             **dict.fromkeys(("AUC", "AUC sd", "Log-loss", "Log-loss sd", "gAUC", "ECE"), "{:.4f}"),
             **{f"Paper {d}": "{:.4f}" for d in paper.DATASETS},
             "Rel. Impr. %": "{:+.2f}",
         },
         better=better,
-        stars=_stars(reports, frame, better),
+        stars=starred(held, frame),
         notes=(
             f"Test samples; mean over seeds, sd between seeds. Rel. Impr.: Eq. 9 against {base}.",
             *paper.notes_on([PAPER_ROWS[one] for one in held if one in PAPER_ROWS], "AUC"),
@@ -148,19 +147,3 @@ def curves_frame(reports: Iterable[Report]) -> pd.DataFrame:
 def _paper(system: str, dataset: str) -> float:
     found = paper.value(*PAPER_ROWS[system], dataset, "AUC") if system in PAPER_ROWS else None
     return np.nan if found is None else found
-
-
-def _stars(
-    reports: Sequence[Report], frame: pd.DataFrame, better: Mapping[str, str]
-) -> frozenset[tuple[int, str]]:
-    found = set()
-    metrics: dict[str, Metric] = {"AUC": "auc", "Log-loss": "log_loss"}
-    for column, direction in better.items():
-        order = frame[column].sort_values(ascending=direction == "min", kind="stable").index[:2]
-        if len(order) == 2:
-            first, second = (str(frame.at[i, "System"]) for i in order)
-            # Only the test over seeds decides, so the bootstrap is spared.
-            c = comparison(reports, first, second, metrics[column], n_boot=1)
-            if c.p_value is not None and c.p_value < SIGNIFICANT:
-                found.add((int(order[0]), column))
-    return frozenset(found)

@@ -45,6 +45,9 @@ Value = Scalar | tuple[Scalar, ...]
 Pairs = tuple[tuple[str, Value], ...]
 
 
+SIZES = ("users", "rows", "train_rows", "val_rows", "test_rows")  # options of how much there is
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """A data set by name, with the options of its source."""
@@ -56,6 +59,12 @@ class DataSpec:
     def of(cls, name: str, options: Mapping[str, Any] | None = None) -> "DataSpec":
         """From a plain mapping of options."""
         return cls(name=name, options=as_pairs(options or {}, where=f"data {name!r}"))
+
+    @property
+    def title(self) -> str:
+        """For a caption: the name, and the options that are no mere sizes."""
+        chosen = ", ".join(f"{k}={value}" for k, value in self.options if k not in SIZES)
+        return f"{self.name} ({chosen})" if chosen else self.name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,7 @@ class Table:
     formats: Mapping[str, str] = field(default_factory=dict)  # column -> format, such as "{:.4f}"
     better: Mapping[str, Literal["max", "min"]] = field(default_factory=dict)  # ranked columns
     stars: frozenset[tuple[int, str]] = frozenset()  # (row position, column)
+    unranked: frozenset[int] = frozenset()  # positions of rows that are no best and no second
     notes: Sequence[str] = ()  # below the table
 
     def __post_init__(self) -> None:
@@ -43,7 +44,8 @@ class Table:
         """Best and second cells, by (row position, column); ties share a rank."""
         found: dict[tuple[int, str], Rank] = {}
         for column, direction in self.better.items():
-            values = pd.to_numeric(self.frame[column], errors="coerce").to_numpy(float)
+            values = pd.to_numeric(self.frame[column], errors="coerce").to_numpy(float, copy=True)
+            values[list(self.unranked)] = np.nan
             order = sorted(set(values[~np.isnan(values)]), reverse=direction == "max")
             names: tuple[Rank, Rank] = ("best", "second")
             for rank, wanted in zip(names, order, strict=False):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from rokkit.evaluation import auc, batched_auc
 from rokkit.experiments import paper
-from rokkit.experiments.comparisons import Paired
+from rokkit.experiments.comparisons import Paired, starred
 from rokkit.experiments.grouping import means_and_spreads, samples_of
 from rokkit.experiments.reading import Reading, told
 from rokkit.experiments.report import Report
@@ -59,19 +59,25 @@ def variants_table(
             value = None if at is None else paper.value(*at, dataset, "AUC")
             row[f"Paper {dataset}"] = np.nan if value is None else value
         rows.append(row)
+    frame = pd.DataFrame(rows)
+    most = max(len(reports) for reports in variants.values())
+    unranked = {i for i, reports in enumerate(variants.values()) if len(reports) < most}
     signed = dict.fromkeys(("Difference", "Low", "High"), "{:+.4f}")
     beside: list[str] = [f"Paper {d}" for d in paper.DATASETS] if published else []
     plain = ("AUC", "AUC sd", "Log-loss", "Log-loss sd", *beside)
     return Table(
-        frame=pd.DataFrame(rows),
+        frame=frame,
         caption=caption,
         formats=dict.fromkeys(plain, "{:.4f}") | signed | {"p (seeds)": "{:.2g}"},
         better={"AUC": "max", "Log-loss": "min"},
+        stars=starred({str(v): runs for v, runs in variants.items()}, frame, unranked),
+        unranked=frozenset(unranked),
         notes=(
             f"Test samples; mean over seeds, sd between seeds. Difference: in AUC, from {against}; "
             "low and high: 95 %, bootstrap over test samples and seeds.",
             "Finding: the interval leaves 0 out and a paired t-test over seeds has p < 0.01 (with "
-            "one seed the interval alone decides).",
+            "one seed the interval alone decides). Best and second are among the rows of most "
+            "seeds; a star marks a best that the test tells from the second.",
         ),
     )
 

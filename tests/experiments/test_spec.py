@@ -453,3 +453,17 @@ def test_the_samples_behind_a_spec_reach_the_key(
 def test_a_model_of_a_dense_engine_is_not_run_on_other_neighbours(make: Callable[[], Any]) -> None:
     with pytest.raises(ConfigError, match="'dert' reads the neighbours that a dense engine"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({}, "small"),
+        ({"train_rows": 40, "users": 3}, "small"),
+        ({"rows": 9, "noise": 0.5, "causal": True}, "small (causal=True, noise=0.5)"),
+    ],
+)
+def test_a_title_tells_data_apart_that_options_make_different(
+    options: dict[str, Any], title: str
+) -> None:
+    assert DataSpec.of("small", options).title == title

@@ -47,6 +47,12 @@ def test_best_and_second_follow_the_direction_and_share_ties(table: Table) -> No
     }
 
 
+def test_rows_that_do_not_compete_are_not_ranked() -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3]})
+    found = Table(frame=frame, caption="", better={"a": "max"}, unranked=frozenset({2}))
+    assert found.ranks() == {(1, "a"): "best", (0, "a"): "second"}
+
+
 def test_a_missing_value_is_never_ranked() -> None:
     frame = pd.DataFrame({"a": [None, 0.5, 0.4]})
     assert Table(frame=frame, caption="", better={"a": "min"}).ranks() == {

@@ -78,6 +78,27 @@ def test_the_table_compares_each_variant_with_one_seed_by_seed(
     assert table.ranks()[0, "AUC"] == "best"
 
 
+def test_a_star_and_a_rank_are_among_the_variants_of_most_seeds(
+    variants: dict[str, list[Report]], make: Make
+) -> None:
+    """Kills: a single lucky seed as the best, a star where best and second are the same."""
+    del variants["Same"]
+    lucky = {"Lucky": [make("DIN", 0, 3.0)]} | variants
+    table = variants_table(lucky, "Fix", "")
+    assert table.frame["AUC"].idxmax() == 0
+    assert table.ranks() == {
+        **{(1, column): "best" for column in ("AUC", "Log-loss")},
+        **{(2, column): "second" for column in ("AUC", "Log-loss")},
+    }
+    assert table.stars == {(1, "AUC"), (1, "Log-loss")}
+    same = {name: variants["Fix"] for name in (0, 0.5)}
+    assert variants_table(same, 0, "").stars == frozenset()
+    alone = {name: runs[:1] for name, runs in lucky.items()}  # all of one seed
+    table = variants_table(alone, "Fix", "")
+    assert table.ranks()[0, "AUC"] == "best"
+    assert table.stars == frozenset()
+
+
 def test_a_variant_stands_beside_its_row_of_the_paper(make: Make) -> None:
     held = {"LR": [make("LR", 0)], "ROK(LR)": [make("MLP", 0)], "other": [make("MLP", 0)]}
     beside = {name: (4, name) for name in ("LR", "ROK(LR)")}
@@ -158,6 +179,28 @@ def test_table_3_by_hand(make: Make) -> None:
     expected = compare(made_predictions(2.0), made_predictions(1.0), y)
     assert row["Difference"] == expected.difference
     assert row["Finding"] == expected.finding
+
+
+def test_a_star_of_table_3_is_at_the_better_one_of_a_pair(make: Make) -> None:
+    """Kills: a star at ROK whatever came out, one test for both metrics, stars without seeds."""
+
+    def pair(backbone: str, rok: float, plain: float, losses: tuple[float, float]) -> list[Report]:
+        return [
+            make(name, seed, strength, auc=0.6, log_loss=loss)
+            for name, strength, loss in (
+                (backbone, plain, losses[0]),
+                (f"{backbone}+ROK", rok, losses[1]),
+            )
+            for seed in range(5)
+        ]
+
+    reports = [*pair("DIN", 2.0, 0.4, (0.7, 0.6)), *pair("MLP", 0.4, 2.0, (0.6, 0.7))]
+    assert compatibility_table(reports).stars == {
+        *((0, f"{metric} + ROK") for metric in ("AUC", "Log-loss")),
+        *((1, metric) for metric in ("AUC", "Log-loss")),
+    }
+    assert compatibility_table(pair("DIN", 1.0, 1.0, (0.7, 0.7))).stars == frozenset()
+    assert compatibility_table(reports[::5]).stars == frozenset()
 
 
 def test_table_3_needs_each_backbone_twice() -> None:
