@@ -45,6 +45,7 @@ from rokkit.experiments.grouping import by_system, on_test
 from rokkit.experiments.inference import (
     footprint_reading,
     footprint_table,
+    latency_by_block,
     latency_reading,
     latency_table,
     measured_latency,
@@ -135,6 +136,7 @@ __all__ = [
     "history_frame",
     "imitation",
     "imitation_table",
+    "latency_by_block",
     "latency_figure",
     "latency_reading",
     "latency_table",

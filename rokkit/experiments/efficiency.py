@@ -6,9 +6,9 @@ import numpy as np
 
 from rokkit.experiments import paper
 from rokkit.experiments.compatibility import with_and_without
-from rokkit.experiments.evidence import Evidence, Finding, NotRunError, plainly, ratio_below
+from rokkit.experiments.evidence import Evidence, Finding, NotRunError, ratio_below
 from rokkit.experiments.grouping import Stopwatch, on_test
-from rokkit.experiments.inference import footprint_table, measured_latency
+from rokkit.experiments.inference import footprint_table, latency_by_block, measured_latency
 from rokkit.experiments.reading import Reading
 from rokkit.experiments.systems import ROK
 
@@ -55,12 +55,10 @@ def _seconds(
     return with_it[measured], without[measured]
 
 
-def _latency(evidence: Evidence, systems: Sequence[str]) -> Mapping[str, float]:
-    """Milliseconds for one sample, by system."""
-    reports = [evidence.reports(system)[0] for system in systems]
-    frame = measured_latency(reports)
-    one = frame[(frame["batch"] == 1) & (frame["stage"] == "total")].set_index("system")
-    return {system: float(one.at[system, "p50"]) for system in systems}
+def _latency(evidence: Evidence, systems: Sequence[str]) -> Mapping[str, np.ndarray]:
+    """Milliseconds for one sample by block of rounds, by system."""
+    found = latency_by_block([evidence.reports(system)[0] for system in systems])
+    return {system: found.loc[system].to_numpy(float) for system in systems}
 
 
 def search_is_slow(evidence: Evidence) -> Iterable[Finding]:
@@ -69,8 +67,8 @@ def search_is_slow(evidence: Evidence) -> Iterable[Finding]:
     (teacher,) = evidence.having(["RIM"])
     found = _latency(evidence, (*names, teacher))
     for name in names:
-        times = found[teacher] / found[name]
-        yield plainly(f"{teacher} / {name}, against 10", times / 10 - 1, "share of 10 times")
+        shares = found[name] / found[teacher]
+        yield ratio_below(f"{teacher} / {name}, against 10", shares, 0.1, "share of 10 times")
 
 
 def rok_is_faster(evidence: Evidence) -> Iterable[Finding]:
@@ -79,8 +77,8 @@ def rok_is_faster(evidence: Evidence) -> Iterable[Finding]:
     systems = [name + ROK for name in evidence.settings.backbones]
     found = _latency(evidence, (*systems, teacher))
     for system in systems:
-        times = found[teacher] / found[system]
-        yield plainly(f"{teacher} / {system}", times - 1, "share of milliseconds")
+        shares = found[system] / found[teacher]
+        yield ratio_below(f"{teacher} / {system}", shares, 1.0, "share of milliseconds")
 
 
 def rok_adds_little(evidence: Evidence) -> Iterable[Finding]:
@@ -90,7 +88,7 @@ def rok_adds_little(evidence: Evidence) -> Iterable[Finding]:
     for name in names:
         times = found[name + ROK] / found[name]
         what = f"{name}{ROK} / {name}, against {NEGLIGIBLE}"
-        yield plainly(what, NEGLIGIBLE / times - 1, f"share of {NEGLIGIBLE} times")
+        yield ratio_below(what, times, NEGLIGIBLE, f"share of {NEGLIGIBLE} times")
 
 
 def efficiency_reading(evidence: Evidence) -> Reading:

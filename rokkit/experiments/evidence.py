@@ -187,11 +187,6 @@ def above(what: str, values: Sequence[float], limit: float, unit: str) -> Findin
     return Finding(what, word, mean, mean - reach, mean + reach, p, n, unit)
 
 
-def plainly(what: str, effect: float, unit: str) -> Finding:
-    """A finding of one measurement without a test: it holds where the effect is positive."""
-    return Finding(what, "holds" if effect > 0 else "does not hold", effect, unit=unit)
-
-
 def only_read(runs: Runs) -> Callable[[Sequence[RunSpec]], list[Report]]:
     """Reads finished runs; NotRunError that names those which are not there."""
 

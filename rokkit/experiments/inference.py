@@ -32,6 +32,8 @@ NAMES = {"eager": "Eager", "onnx": "ONNX", "compiled": "Compiled"}
 HOW = {"onnx": "exported and run by ONNX Runtime", "compiled": "through torch.compile"}
 KEPT = ("weights", "histories", "pool", "index")
 LATENCY = "measured.json"
+BLOCKS = 10  # that the rounds are cut into, one after the other: what they differ by is chance
+ROUNDS, LARGE = 300, 1024  # measurements of a call; samples of a large batch
 STAGES = ("search", "look-up", "forward")
 Form = Literal["eager", "onnx", "compiled"]
 Turn = Callable[[int], Mapping[str, float]]
@@ -41,8 +43,8 @@ Answer = Callable[[Batch], Any]
 def measured_latency(
     reports: Sequence[Report],
     forms: Sequence[Form] = ("eager",),
-    rounds: int = 300,
-    large: int = 1024,
+    rounds: int = ROUNDS,
+    large: int = LARGE,
 ) -> pd.DataFrame:
     """Milliseconds of inference, tidy: system, form, batch, stage, p50, p95 (per call).
 
@@ -53,9 +55,25 @@ def measured_latency(
     [export]. What was measured once on this machine is kept and read again, also as a part of
     what a measurement of more systems or forms found.
     """
+    return _measured(reports, forms, rounds, large).drop(columns="blocks")
+
+
+def latency_by_block(reports: Sequence[Report]) -> pd.DataFrame:
+    """The same measurement, of single samples and eager: median milliseconds, systems x blocks.
+
+    Each column is of a tenth of the rounds, in which every system had its turns.
+    """
+    frame = _measured(reports, ("eager",), ROUNDS, LARGE)
+    one = frame[(frame["batch"] == 1) & (frame["stage"] == "total")]
+    return pd.DataFrame(list(one["blocks"]), index=list(one["system"]))
+
+
+def _measured(
+    reports: Sequence[Report], forms: Sequence[Form], rounds: int, large: int
+) -> pd.DataFrame:
     first = {system: held[0] for system, held in by_system(reports).items()}
     asked = {system: report.key for system, report in first.items()}
-    setting = [rounds, large, os.cpu_count()]
+    setting = [rounds, large, os.cpu_count(), BLOCKS]
     root = next(iter(first.values())).folder.parent
     frame = _kept(root, asked, forms, setting)
     if frame is None:
@@ -278,14 +296,16 @@ def one_thread() -> Iterator[None]:
 
 def _rows(
     report: Report, form: Form, batch: int, stages: Mapping[str, NDArray[np.float64]]
-) -> list[dict[str, str | int | float]]:
-    rows: list[dict[str, str | int | float]] = []
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     total = np.sum(list(stages.values()), axis=0)
     (system,) = by_system([report])
     for stage, seconds in {**stages, "total": total}.items():
         p50, p95 = (float(v) * 1000 for v in np.quantile(seconds, (0.5, 0.95)))
         of = {"system": system, "form": str(form), "stage": stage}
-        rows.append({**of, "batch": batch, "p50": p50, "p95": p95})
+        parts = np.array_split(seconds, min(BLOCKS, len(seconds)))
+        blocks = [float(np.median(part)) * 1000 for part in parts]
+        rows.append({**of, "batch": batch, "p50": p50, "p95": p95, "blocks": blocks})
     return rows
 
 

@@ -207,7 +207,7 @@ def verdicts(evidence: Evidence, claims: Sequence[Claim] = CLAIMS) -> dict[Claim
 DECIDED = (
     "Effects are positive where the claim is right. AUC and log-loss: on test samples, decided "
     "where the 95 % interval leaves 0 out and a paired t-test over seeds has p < 0.01. Times: a "
-    "t-test over seeds of the ratio. Without seeds: one measurement, no test."
+    "t-test of the ratio over seeds; of inference, over blocks of rounds, which stand for them."
 )
 NOTHING = Finding("", "not run", np.nan, unit="")
 FORMATS = dict.fromkeys(("Effect", "Low", "High"), "{:+.4f}") | {"p (seeds)": "{:.2g}"}

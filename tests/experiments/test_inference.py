@@ -1,6 +1,6 @@
 """Table 6: what an inference is made of, measured once, in several forms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from rokkit.experiments import (
     Runs,
     footprint_reading,
     footprint_table,
+    latency_by_block,
     latency_figure,
     latency_reading,
     latency_table,
@@ -125,6 +126,24 @@ def test_latency_is_measured_once_and_kept(tmp_path: Path, monkeypatch: pytest.M
     pd.testing.assert_frame_equal(part, held)
     with pytest.raises(pytest.fail.Exception, match="again"):
         measured_latency(reports, rounds=6, large=8)
+
+
+def test_blocks_are_of_consecutive_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kills: blocks that leave rounds out, of batches, of one stage, of mixed systems."""
+    place = settle(tmp_path, monkeypatch)
+    reports = Runs(place, device="cpu")([spec("LR"), spec("MLP")])
+
+    def turns(calls: Mapping[str, Any], rounds: int, warm_up: int) -> dict[str, Any]:
+        slow = {name: 1 + 9 * name.startswith("mlp") for name in calls}
+        at = np.arange(rounds) // (rounds // 10) * 1e-3
+        return {n: {"look-up": at * slow[n], "forward": at * 0 + 1e-3} for n in calls}
+
+    monkeypatch.setattr("rokkit.experiments.inference.in_turns", turns)
+    found = latency_by_block(reports)
+    assert list(found.index) == ["LR", "MLP"]
+    np.testing.assert_allclose(found.loc["LR"], 1 + np.arange(10))
+    np.testing.assert_allclose(found.loc["MLP"], 1 + 10 * np.arange(10))
+    assert "blocks" not in measured_latency(reports)
 
 
 @pytest.mark.parametrize("system", ["MLP", "RIM", "MLP+ROK"])
