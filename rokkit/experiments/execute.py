@@ -159,11 +159,11 @@ def _train(
         model = with_extra(model_spec.name, schema, extra, **config)
     elif spec.knowledge is None:
         model = create_model(model_spec.name, schema, **config)
-        if inputs.table is not None:
-            model.backbone.adopt(model.embedding, inputs.table)
     else:
         base = load_base(parents[0], spec.knowledge, inputs.samples)
         model = with_knowledge(model_spec.name, schema, base, spec.knowledge.use, **config)
+    if inputs.table is not None and spec.knowledge is None:
+        model.backbone.adopt(model.embedding, inputs.table)
     model.backbone.read_pool(inputs.samples.pool.x)
     model = model.to(inputs.device)
     # What a base knows of the samples is a part of training, like all that comes of the base.

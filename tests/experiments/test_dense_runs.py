@@ -110,6 +110,14 @@ def test_dert_ends_with_the_encoders_table_unless_it_tunes_it(done: dict[RunSpec
     assert counts["trainable"] == counts["dense"] == counts["total"] - counts["table"]
 
 
+def test_dert_has_the_encoders_table_whatever_else_it_is_given(
+    done: dict[RunSpec, Report],
+) -> None:
+    (report,) = Runs()([spec("DERT+STATS")])
+    held = read_weights(report.folder)["embedding.weight"]
+    assert torch.equal(held, read_weights(done[RIM].folder)["embedding.weight"])
+
+
 def test_a_base_learns_from_dert(done: dict[RunSpec, Report]) -> None:
     construction = done[TAUGHT.parents()[0]]
     assert np.isfinite(construction.metrics["test"]["r2"])
