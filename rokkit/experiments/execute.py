@@ -41,6 +41,7 @@ from rokkit.knowledge import (
     teacher_representations,
     with_knowledge,
 )
+from rokkit.layers import FieldEmbedding
 from rokkit.models import (
     Teacher,
     build_config,
@@ -162,8 +163,9 @@ def _train(
     else:
         base = load_base(parents[0], spec.knowledge, inputs.samples)
         model = with_knowledge(model_spec.name, schema, base, spec.knowledge.use, **config)
-    if inputs.table is not None and spec.knowledge is None:
-        model.backbone.adopt(model.embedding, inputs.table)
+    own = model.embedding
+    if inputs.table is not None and isinstance(own, FieldEmbedding):  # without f beside it
+        model.backbone.adopt(own, inputs.table)
     model.backbone.read_pool(inputs.samples.pool.x)
     model = model.to(inputs.device)
     # What a base knows of the samples is a part of training, like all that comes of the base.

@@ -6,8 +6,8 @@
 
 and r is RIM's. Where neighbours come from is settled before a model sees them, so this is RIM but
 for its table: `adopt` puts E in its place. After the public prototype DenseRetrival (get_emb.py,
-search_faiss.py, newrim.py), whose embeddings are looked up beforehand and never trained. With
-knowledge its own table has another width (§4.4) and is trained from the start.
+search_faiss.py, newrim.py), whose embeddings are looked up beforehand and never trained. Where
+f joins its embeddings its own table has another width (§4.4) and is trained from the start.
 DEVIATION(DERT): the paper's own encoder, which has auxiliary losses, has no public code.
 
 Symbols: V ids; M searched fields; K neighbours; d embedding; the rest as in RIM.
