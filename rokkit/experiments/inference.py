@@ -209,8 +209,8 @@ def latency_table(reports: Sequence[Report], frame: pd.DataFrame) -> Table:
         notes=(
             "Single samples on one core, eager: median, 95th percentile, and the medians of the "
             "stages: the search for neighbours in this process, the look-up of what the model "
-            "reads, the forward pass, with BatchNorm folded into the layers before it, f beside the "
-            "own table and a single row's MLP in one loop. AUC: mean over seeds.",
+            "reads, the forward pass, with BatchNorm folded into the layers before it, f "
+            "put beside the own table and an MLP in one loop. AUC: mean over seeds.",
             *(f"{NAMES[form]}: the same model {HOW[form]}; look-up included." for form in others),
             "The paper's milliseconds are of a GPU and of a search by Elasticsearch.",
             *paper.notes_on([(6, row) for row in paper.rows(6)], "Milliseconds"),
