@@ -39,6 +39,7 @@ LATER: dict[type, dict[str, Any]] = {
     KnowledgeBaseConfig: {"encoder": "mlp"},
     ConstructConfig: {"pool_rows": 0},
 }
+LATER_OF_MODELS: dict[str, dict[str, Any]] = {"fate": {"graph": "sample"}, "ubr": {"turns": 0}}
 
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]
@@ -359,7 +360,9 @@ class RunSpec:
             own["construct"] = _covered(knowledge.construct)
             own["training"] = dataclasses.asdict(knowledge.construct_training)
         else:
-            own["model"] = {"name": self.model.name, "config": self.model.resolved()}
+            later = LATER_OF_MODELS.get(self.model.name, {})
+            config = _without(self.model.resolved(), later)
+            own["model"] = {"name": self.model.name, "config": config}
             own["code"] = _foreign_code(self.model.name)
             if not is_estimator(self.model.name):  # its own settings say how it is fitted
                 own["training"] = dataclasses.asdict(self.training)
@@ -434,11 +437,16 @@ def hash_of(value: Any) -> str:
 def _covered(settings: Any) -> dict[str, Any]:
     """What a key covers of `settings`: what is in use, but for LATER ones at their value."""
     unused: frozenset[str] = getattr(settings, "unused", frozenset())
-    later = LATER.get(type(settings), {})
+    held = _without(dataclasses.asdict(settings), LATER.get(type(settings), {}))
+    return {name: value for name, value in held.items() if name not in unused}
+
+
+def _without(settings: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` but for those of `later` that are at its values."""
     return {
         name: value
-        for name, value in dataclasses.asdict(settings).items()
-        if name not in unused and not (name in later and value == later[name])
+        for name, value in settings.items()
+        if not (name in later and value == later[name])
     }
 
 

@@ -18,7 +18,7 @@ from rokkit.errors import ConfigError
 from rokkit.experiments import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, Runs, RunSpec
 from rokkit.experiments import spec as specs
 from rokkit.knowledge import ConstructConfig, KnowledgeBaseConfig, UseConfig
-from rokkit.models import MODELS, register_teacher
+from rokkit.models import MODELS, list_systems, register_teacher
 from rokkit.models.base import Backbone, BackboneConfig
 from rokkit.models.rim import RIM, RIMConfig
 from rokkit.training import TrainConfig
@@ -186,6 +186,43 @@ def test_runs_made_before_some_settings_were_there_keep_their_keys() -> None:
     assert {one.label: key(one) for one in [DIN, *lineage(USER)]} == KEYS
     random = spec("MLP+ROK", positive="random", alpha=0.0)
     assert key(random) == "5ddb6a61db5a90d3b9840967ce9adabd9a0cc9789d62662d7ff0a2e7914f5f3a"
+
+
+# The same of each system, written down in front of the first settings that came later.
+MODEL_KEYS = {
+    "deepfm": "71f33ec6dad1acacf8f43f359849ba9fb4dd907f51336a64e9e312f53962bf8b",
+    "dert": "431db9830f2608d514bf5acce8fbd2e2c6d7019a192790fe5edd4ff673141f3c",
+    "dien": "b1c635f8e4963d124e60703feb9a87bcadaf21b8dcbdfd08862827a136a01c9a",
+    "din": "5c740f18fabde278303dc1c724e407edfeac059838f2a90dda2bdd69ad4ed611",
+    "fate": "9b755814712c4b2309ce01476ba3be5f97763a50bf5fc360cf4a0c6e38e72ec1",
+    "gbdt": "211df661fc997a6c938279c830cb0274efc2bb911e2d23ba826af9f347d86257",
+    "gbdt-target": "5063541326234c8cde6d4303ae5487ecefe73338644a66fdb84f1242ec74787a",
+    "hpmn": "e9ef057416916b1321ad1e7a560fa974264023171999f8f438151f6417874c02",
+    "lr": "b70150b944e60dc8af73ba46976c775cf7075a40a4b877b3255945b74cc0de4a",
+    "mimn": "7648ee56f1e63fd0f2f7a70bd60fa9cf176e50cdab43b2960e951be9a93e42ff",
+    "mlp": "26819d2bd392083e2b53eed9869cb1caed11674509c8cbc088f063011f0b261a",
+    "pet": "d2c3a6747d3ae1ee6f6376a25844c95f2d9033b2773b827a151e53b0b9bf6f03",
+    "rim": "7f64d1132a033e51e18f8231ea5361b6b75981d85830500c0ec1a9b50a5808d4",
+    "sim": "83b37e5a8ad54ae9ded6474f5ff7d7c0e5c35302a8729369937e83cbea0efeed",
+    "ubr": "53830d6942977817488c7aa62c32b49b9184f3cbf9c4275f40bdd4ac58578ebf",
+}
+
+
+@pytest.mark.parametrize("system", list_systems())
+def test_a_setting_that_came_later_changes_no_key_of_a_model(system: str) -> None:
+    """Kills: a new setting of a model, by which every run of it would be made again."""
+    assert key(spec(system.upper())) == MODEL_KEYS[system]
+
+
+@pytest.mark.parametrize(("system", "option"), [("FATE", "graph=batch"), ("UBR", "turns=5")])
+def test_a_later_setting_of_a_model_is_in_the_key_where_it_is_used(
+    system: str, option: str
+) -> None:
+    used = spec(system, model_options=(f"{system.lower()}.{option}",))
+    assert key(used) != MODEL_KEYS[system.lower()]
+    name = option.partition("=")[0]
+    assert name in used.resolved("f")["model"]["config"]
+    assert name not in spec(system).resolved("f")["model"]["config"]
 
 
 @pytest.mark.parametrize(
