@@ -26,6 +26,7 @@ from rokkit.paths import figures_root, shown
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 3.5  # inches: one column
+PANELS = 4  # beside each other, where there are many
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -318,10 +319,13 @@ def retrieved_figure(frame: pd.DataFrame) -> Figure:
 def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
     """A validation metric over training, one line per system, mean of its seeds.
 
-    `frame` is `curves_frame`'s: columns system, seed, epoch, metric, value.
+    More systems than there are colours have a panel each. `frame` is `curves_frame`'s: columns
+    system, seed, epoch, metric, value.
     """
     part = frame[frame["metric"] == metric]
     systems = list(dict.fromkeys(part["system"]))
+    if len(systems) > len(COLOURS):
+        return _curves_by_panel(part, systems, f"val {_title(metric)}")
 
     def draw(ax: Axes) -> None:
         for system, colour, marker in _looks(systems):
@@ -336,6 +340,29 @@ def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
         ax.legend()
 
     return _figure(draw)
+
+
+def _curves_by_panel(part: pd.DataFrame, systems: Sequence[str], title: str) -> Figure:
+    """A panel per system: its seeds, their mean and its end; heights are to be compared."""
+    rows = -(-len(systems) // PANELS)
+    with style.context(["default", STYLE]):
+        fig = Figure(figsize=(WIDTH, 0.3 + 0.85 * rows), layout="constrained")
+        FigureCanvasAgg(fig)
+        axes = fig.subplots(rows, PANELS, squeeze=False, sharey=True).flatten()
+        for ax in axes[len(systems) :]:
+            ax.axis("off")
+        for ax, system in zip(axes, systems, strict=False):
+            own = part[part["system"] == system]
+            for _, one in own.groupby("seed"):
+                ax.plot(one["epoch"], one["value"], color=COLOURS[0], linewidth=0.5, alpha=0.4)
+            mean = own.groupby("epoch")["value"].mean()
+            ax.plot(mean.index, mean.to_numpy(), color=COLOURS[0], linewidth=1)
+            ax.set_title(system, fontsize=6, pad=2)
+            ax.tick_params(labelsize=6)
+            ax.xaxis.set_major_locator(MaxNLocator(2, integer=True))
+        fig.supxlabel("epoch; of trees, round", fontsize=8)
+        fig.supylabel(title, fontsize=8)
+    return fig
 
 
 def construction_figure(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Figure:

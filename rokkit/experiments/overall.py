@@ -132,15 +132,19 @@ def costs_table(reports: Sequence[Report]) -> Table:
 def curves_frame(reports: Iterable[Report]) -> pd.DataFrame:
     """Every evaluation while training, tidy: system, seed, epoch, metric, value.
 
+    Epochs are those that had passed: an evaluation in the middle of the second is at 1.5.
     Constructions are among them, as `KNOWLEDGE(<teacher>)`.
     """
-    rows = [
-        (system_name(report.spec), report.spec.seed, row.get("epoch", i + 1), metric, value)
-        for report in reports
-        for i, row in enumerate(report.history())
-        for metric, value in row.items()
-        if metric not in ("epoch", "step")
-    ]
+    rows = []
+    for report in reports:
+        history = report.history()
+        steps = max((row["step"] / row["epoch"] for row in history), default=1)  # of an epoch
+        rows += [
+            (system_name(report.spec), report.spec.seed, row["step"] / steps, metric, value)
+            for row in history
+            for metric, value in row.items()
+            if metric not in ("epoch", "step")
+        ]
     return pd.DataFrame(rows, columns=["system", "seed", "epoch", "metric", "value"])
 
 

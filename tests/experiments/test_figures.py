@@ -138,3 +138,15 @@ def test_samples_outside_the_axis_are_counted_above_it() -> None:
         assert ax.get_xlim() == plain.get_xlim()
     later = figures.events_figure(pd.concat([EVENTS, far[2:]])).axes[0]
     assert later.get_title("left") == "samples not drawn: 2 later"
+
+
+def test_many_curves_have_a_panel_each() -> None:
+    """Kills: a legend over the curves, trees' rounds on the axis of epochs."""
+    systems = [f"S{i}" for i in range(len(figures.COLOURS) + 2)]
+    frame = pd.concat([CURVES.assign(system=system) for system in systems])
+    axes = [ax for ax in figures.curves_figure(frame, "auc").axes if ax.axison]
+    assert [ax.get_title() for ax in axes] == systems
+    assert len({ax.get_ylim() for ax in axes}) == 1
+    assert not any(ax.get_legend() for ax in axes)
+    few = figures.curves_figure(frame[frame["system"].isin(systems[:7])], "auc")
+    assert len(few.axes) == 1

@@ -213,6 +213,13 @@ def test_curves_read_the_history_of_each_run(make: Make) -> None:
     ]
 
 
+def test_evaluations_within_an_epoch_lie_apart(make: Make) -> None:
+    report = make("MLP", 0)
+    rows = ("3,1,0.5", "5,1,0.6", "8,2,0.7")  # epochs of 5 steps, left in the second
+    (report.folder / "history.csv").write_text("\n".join(["step,epoch,auc", *rows]))
+    assert curves_frame([report])["epoch"].tolist() == [0.6, 1.0, 1.6]
+
+
 def test_a_comparison_pairs_the_seeds_both_have(make: Make) -> None:
     """Kills: pairing by position; labels of another part."""
     p = {s: made_predictions(1.0, s) for s in range(3)}
