@@ -66,8 +66,23 @@ class JoinedTables(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B"]:
         """Logits. ConfigError if the batch lacks what the model needs."""
         check_batch(batch, self.needs)
-        z = batch.extra
-        if self.g is not None and z is None:
-            z = self.g(self.embedding(batch.x)[..., self.own_dim :].flatten(1))
-        logits: Tensor = self.backbone(batch, self.embedding, z)
+        if self.g is None or batch.extra is not None:
+            logits: Tensor = self.backbone(batch, self.embedding, batch.extra)
+            return logits
+        found = self.embedding(batch.x)
+        z = self.g(found[..., self.own_dim :].flatten(1))
+        known = _Remembered(self.embedding, batch.x, found)
+        logits = self.backbone(batch, known, z)
         return logits
+
+
+class _Remembered:
+    """An embedding that has looked some ids up already."""
+
+    def __init__(self, table: FieldEmbedding, ids: Tensor, found: Tensor) -> None:
+        self.dim, self.of_history = table.dim, table.of_history
+        self._table, self._ids, self._found = table, ids, found
+
+    def __call__(self, ids: Tensor) -> Tensor:
+        found: Tensor = self._found if ids is self._ids else self._table(ids)
+        return found

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from made_batches import tiny_batch, tiny_schema
-from test_programs import BATCHES, EACH, RICH, named, program_of
+from test_programs import BATCHES, EACH, RICH, SERVED, named, program_of
 from torch import nn
 
 from rokkit.layers import BatchNorm, Dice
@@ -15,7 +15,7 @@ from rokkit.serving.folded import FoldedDice, folded
 
 NORMED = {"batch_norm": True, "dropout": 0.5}
 CASES = [(name, use, NORMED) for name, use, _ in EACH if name != "lr"]
-CASES += [(name, "both", NORMED | RICH.get(name, {})) for name in RICH]
+CASES += [(name, "both", NORMED | RICH.get(name, {})) for name in SERVED]
 
 
 @pytest.mark.parametrize("case", CASES, ids=named)
