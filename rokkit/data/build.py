@@ -18,7 +18,7 @@ from rokkit.data.digests import sha256
 from rokkit.data.invariants import check
 from rokkit.data.raw_values import write_vocabularies
 from rokkit.data.samples import Samples, read_samples, write_samples
-from rokkit.data.sources.base import Source, SourceOptions, is_later, is_location
+from rokkit.data.sources.base import Source, SourceOptions, is_as_before, is_location
 from rokkit.errors import ArtefactError
 from rokkit.files import folder_aside, made_once, save_array
 from rokkit.paths import data_root, shown
@@ -118,6 +118,5 @@ def _resolved(options: SourceOptions) -> dict[str, Any]:
     return {
         f.name: value
         for f in dataclasses.fields(options)
-        if not is_location(f)
-        and not ((value := getattr(options, f.name)) == f.default and is_later(f))
+        if not is_location(f) and not is_as_before(f, value := getattr(options, f.name))
     }

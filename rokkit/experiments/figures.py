@@ -330,9 +330,7 @@ def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
     def draw(ax: Axes) -> None:
         for system, colour, marker in _looks(systems):
             own = part[part["system"] == system]
-            mean = own.groupby("epoch")["value"].mean()
-            for _, one in own.groupby("seed"):
-                ax.plot(one["epoch"], one["value"], color=colour, linewidth=0.5, alpha=0.4)
+            mean = _seeds(ax, own, colour)
             ax.plot(mean.index, mean.to_numpy(), color=colour, marker=marker, label=system)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("epoch")
@@ -343,7 +341,7 @@ def curves_figure(frame: pd.DataFrame, metric: str) -> Figure:
 
 
 def _curves_by_panel(part: pd.DataFrame, systems: Sequence[str], title: str) -> Figure:
-    """A panel per system: its seeds, their mean and its end; heights are to be compared."""
+    """A panel per system; heights are to be compared."""
     rows = -(-len(systems) // PANELS)
     with style.context(["default", STYLE]):
         fig = Figure(figsize=(WIDTH, 0.3 + 0.85 * rows), layout="constrained")
@@ -352,10 +350,7 @@ def _curves_by_panel(part: pd.DataFrame, systems: Sequence[str], title: str) -> 
         for ax in axes[len(systems) :]:
             ax.axis("off")
         for ax, system in zip(axes, systems, strict=False):
-            own = part[part["system"] == system]
-            for _, one in own.groupby("seed"):
-                ax.plot(one["epoch"], one["value"], color=COLOURS[0], linewidth=0.5, alpha=0.4)
-            mean = own.groupby("epoch")["value"].mean()
+            mean = _seeds(ax, part[part["system"] == system], COLOURS[0])
             ax.plot(mean.index, mean.to_numpy(), color=COLOURS[0], linewidth=1)
             ax.set_title(system, fontsize=6, pad=2)
             ax.tick_params(labelsize=6)
@@ -363,6 +358,13 @@ def _curves_by_panel(part: pd.DataFrame, systems: Sequence[str], title: str) -> 
         fig.supxlabel("epoch; of trees, round", fontsize=8)
         fig.supylabel(title, fontsize=8)
     return fig
+
+
+def _seeds(ax: Axes, own: pd.DataFrame, colour: str) -> "pd.Series[float]":
+    """Draws a faint line per seed of a system; returns their mean by epoch."""
+    for _, one in own.groupby("seed"):
+        ax.plot(one["epoch"], one["value"], color=colour, linewidth=0.5, alpha=0.4)
+    return own.groupby("epoch")["value"].mean()
 
 
 def construction_figure(frame: pd.DataFrame, metrics: Sequence[str] | None = None) -> Figure:

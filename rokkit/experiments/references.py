@@ -63,6 +63,7 @@ def with_references(table: Table, part: PartProfile) -> SystemsTable:
         formats={**table.formats, **dict.fromkeys(whole, "{:,.0f}")},
         better=table.better,
         stars=table.stars,
+        unranked=table.unranked,
         notes=(*table.notes, REFERENCES),
         references=len(aucs),
     )

@@ -186,8 +186,8 @@ class AidSpec:
         pairs   so do counts of the user's own rows in the pool that share an item field's value
         peek    the weights are selected on test data, as public code of this line does
 
-    soft, pool and stats are controls that the paper lacks: they use the same data without ROK. peek
-    measures a habit; nothing else in rokkit selects on test data.
+    soft, pool, stats and pairs are controls that the paper lacks: they use the same data without
+    ROK. peek measures a habit; nothing else in rokkit selects on test data.
     """
 
     kind: Kind

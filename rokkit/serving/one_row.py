@@ -45,7 +45,7 @@ class QuickLayers(nn.Module):
 class JoinedTables(nn.Module):
     """A KnowledgeModel whose own table and f lie side by side, so that each id is looked up once.
 
-    It holds f once more than the model, and answers the same.
+    It answers as the model does, and holds no other copy of either.
     """
 
     def __init__(self, model: KnowledgeModel) -> None:
@@ -57,6 +57,7 @@ class JoinedTables(nn.Module):
         self.own_dim = own.shape[1]
         self.backbone = model.backbone
         self.g = model.base.g if model.use.uses_z else None
+        self._z_stays = model.z_stays
 
     @property
     def needs(self) -> frozenset[str]:
@@ -66,8 +67,9 @@ class JoinedTables(nn.Module):
     def forward(self, batch: Batch) -> Float[Tensor, "B"]:
         """Logits. ConfigError if the batch lacks what the model needs."""
         check_batch(batch, self.needs)
-        if self.g is None or batch.extra is not None:
-            logits: Tensor = self.backbone(batch, self.embedding, batch.extra)
+        z = batch.extra if self._z_stays else None
+        if self.g is None or z is not None:
+            logits: Tensor = self.backbone(batch, self.embedding, z)
             return logits
         found = self.embedding(batch.x)
         z = self.g(found[..., self.own_dim :].flatten(1))

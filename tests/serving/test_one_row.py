@@ -2,6 +2,7 @@
 
 import dataclasses
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def test_only_single_rows_take_the_loop(monkeypatch: pytest.MonkeyPatch) -> None
     assert quick(torch.randn(1, 4)).shape == (1, 2)
 
 
-def knowing(manner: str, **use: bool) -> KnowledgeModel:
+def knowing(manner: str, **use: Any) -> KnowledgeModel:
     torch.manual_seed(0)
     settings = {"embed_dim": 5, "hidden": (6,), "init_std": 0.5}
     how = UseConfig(manner=manner, **use)
@@ -96,6 +97,14 @@ def test_z_may_come_with_the_batch() -> None:
     given_z = dataclasses.replace(batch, extra=z)
     torch.testing.assert_close(made(given_z), knowing("both").eval()(given_z))
     assert not torch.equal(made(given_z), made(batch))
+
+
+@pytest.mark.parametrize("use", [UseConfig(manner="feature"), UseConfig(update="g")])
+def test_what_comes_with_the_batch_is_no_z_where_z_is_none_or_changes(use: UseConfig) -> None:
+    model, batch = knowing(use.manner, update=use.update).eval(), tiny_batch(4)
+    with_more = dataclasses.replace(batch, extra=torch.randn(4, 5))
+    assert torch.equal(folded(model)(with_more), folded(model)(batch))
+    torch.testing.assert_close(folded(model)(with_more), model(with_more), rtol=1e-5, atol=1e-6)
 
 
 def test_a_batch_without_histories_is_refused() -> None:

@@ -26,17 +26,18 @@ def is_location(option: "dataclasses.Field[Any]") -> bool:
     return bool(option.metadata.get("location", False))
 
 
-def later(default: Any) -> Any:
+def later(default: Any, *, before: Any) -> Any:
     """An option that a source was given after samples had been made without it.
 
-    At its default, where samples are what they were, it is not hashed: they keep their fingerprint.
+    At the value `before` samples are what they were without it; there it is not hashed, so that
+    earlier samples keep their fingerprint. It is this value that counts, not the default.
     """
-    return dataclasses.field(default=default, metadata={"later": True})
+    return dataclasses.field(default=default, metadata={"before": before})
 
 
-def is_later(option: "dataclasses.Field[Any]") -> bool:
-    """Whether an option was declared with `later`."""
-    return bool(option.metadata.get("later", False))
+def is_as_before(option: "dataclasses.Field[Any]", value: Any) -> bool:
+    """Whether an option was declared with `later` and has the value it says."""
+    return "before" in option.metadata and bool(value == option.metadata["before"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,8 @@ class SourceOptions:
     test_rows: int = 0
     target_rate: float = 1.0  # probability to keep a line of train, val or test; the pool stays
     seed: int = 0  # of users, negatives and sub-samples
-    causal: bool = later(False)  # all rows before test are learnt from, and find earlier ones alone
+    # All rows before test are learnt from, and find earlier ones alone.
+    causal: bool = later(False, before=False)
 
     def __post_init__(self) -> None:
         for name in ("users", "train_rows", "val_rows", "test_rows", "seed"):

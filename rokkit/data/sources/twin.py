@@ -28,8 +28,8 @@ HANDED_ON = (
     "protocol",
     "clicks_only",
     "history_negative_share",
+    "idcat_negatives",  # where the format has it
 )
-IDCAT = "idcat_negatives"  # handed on where the format has it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class TwinSourceOptions(Structure, SourceOptions):
     protocol: Literal["rim", "ubr"] = "rim"
     clicks_only: bool = False  # only clicks are events, and the action is no field
     history_negative_share: float | None = None  # of target negatives; None: the protocol's
-    idcat_negatives: bool = later(False)  # of tmall and alipay: see there
+    idcat_negatives: bool = later(False, before=False)  # of tmall and alipay: see there
 
     def __post_init__(self) -> None:
         SourceOptions.__post_init__(self)
@@ -50,10 +50,10 @@ class TwinSourceOptions(Structure, SourceOptions):
         share = self.history_negative_share
         if share is not None:
             require(0 <= share <= 1, "history_negative_share", share, "a probability from 0 to 1")
-        if self.idcat_negatives and not hasattr(READERS[self.format].Options, IDCAT):
+        if self.idcat_negatives and "idcat_negatives" not in _handed_on(self.format):
             raise ConfigError(
-                f"{IDCAT} is on and the format is {self.format!r}, whose items have no other "
-                "fields to keep. Expected the format tmall or alipay, or no such negatives."
+                f"idcat_negatives is on and the format is {self.format!r}, whose items have no "
+                "other fields to keep. Expected the format tmall or alipay, or no such negatives."
             )
 
     def twin(self) -> TwinOptions:
@@ -110,10 +110,14 @@ def _written(twin: TwinOptions) -> Path:
     return folder
 
 
+def _handed_on(form: FormatName) -> list[str]:
+    """Those of HANDED_ON that the reader of the format has."""
+    known = {f.name for f in dataclasses.fields(READERS[form].Options)}
+    return [name for name in HANDED_ON if name in known]
+
+
 def _reading(options: TwinSourceOptions, folder: Path) -> Any:
     """The options of the format's own reader."""
     reader = READERS[options.format]
-    values = {name: getattr(options, name) for name in HANDED_ON}
-    if options.idcat_negatives:
-        values[IDCAT] = True
+    values = {name: getattr(options, name) for name in _handed_on(options.format)}
     return build(reader.Options, {**values, "path": str(folder)}, where=f"twin of {options.format}")
