@@ -226,7 +226,7 @@ def test_the_study_s_tables_are_left_alone() -> None:
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("own.save_")
     }
-    assert saved == {"own_overall", "own_costs", "own_comparisons"}
+    assert saved == {"own_overall", "own_compatibility", "own_costs", "own_comparisons"}
 
 
 def test_a_session_with_other_settings_leaves_the_first_as_it_is() -> None:
