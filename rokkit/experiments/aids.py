@@ -11,7 +11,7 @@ from rokkit.data.pair_statistics import pair_statistics
 from rokkit.data.pool_statistics import pool_statistics
 from rokkit.errors import ConfigError
 from rokkit.experiments.inputs import Inputs
-from rokkit.experiments.spec import COUNTED, RunSpec
+from rokkit.experiments.spec import RunSpec
 from rokkit.experiments.weights import load_model
 from rokkit.knowledge import KnowledgeModel, knowledge_of, teacher_representations
 from rokkit.models import AidedModel, CTRModel
@@ -29,10 +29,10 @@ class Aid:
         """`parents` are the folders of the run's finished parents; the first is the teacher."""
         self.spec, self.inputs = spec.aid, inputs
         self._extra: dict[str, NDArray[np.float32] | None] = {}
-        if inputs.samples.causal and self.kind in ("pool", *COUNTED):
+        if inputs.samples.causal and self.kind == "pool":
             raise ConfigError(
-                f"aid.kind is {self.kind!r} and the samples are causal: their pool holds the "
-                "targets. Expected another aid, or none."
+                "aid.kind is 'pool' and the samples are causal: all rows before test are train "
+                "samples already. Expected another aid, or none."
             )
         if self.spec is not None and self.spec.teacher is not None:
             held = load_model(parents[0], self.spec.teacher, inputs.samples)

@@ -1,5 +1,6 @@
 """The causal protocol: nobody sees a row that is not strictly earlier, and nobody misses one."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ from small_study import settle, spec
 from rokkit.data import load
 from rokkit.data.build import fingerprint_of, plan
 from rokkit.data.causal import known_before
+from rokkit.data.pair_statistics import pair_statistics
+from rokkit.data.pool_statistics import pool_statistics
+from rokkit.data.samples import Samples
 from rokkit.errors import ConfigError
 from rokkit.experiments import Runs
 from rokkit.experiments.aids import Aid
@@ -110,7 +114,62 @@ def test_what_would_see_the_future_is_refused() -> None:
     table = np.zeros((samples.schema.n_ids, 2), np.float32)
     with pytest.raises(ConfigError, match="cannot leave later rows out"):
         DenseRetriever(samples, table)
-    for system in ("MLP+POOL", "MLP+STATS", "MLP+PAIRS"):
-        one = spec(system, data_options=("causal=true",))
-        with pytest.raises(ConfigError, match="their pool holds the targets"):
-            Aid(one, Inputs(one, samples, "cpu"), [])
+    one = spec("MLP+POOL", data_options=("causal=true",))
+    with pytest.raises(ConfigError, match="all rows before test are train samples already"):
+        Aid(one, Inputs(one, samples, "cpu"), [])
+
+
+def seen_by(samples: Samples, part: str, row: int) -> np.ndarray:
+    """[P]: which rows of the pool a target may look at, one by one."""
+    return np.asarray(samples.pool.time) < samples.part(part).time[row]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_counts_of_the_users_rows_are_of_earlier_ones(part: str) -> None:
+    """By hand. Kills: the row itself, rows of its moment, later rows, another user's or field's."""
+    samples = load("small", causal=True)
+    schema, pool, y = samples.schema, np.asarray(samples.pool.x), np.asarray(samples.pool.y)
+    own, x = schema.user_column, np.asarray(samples.part(part).x)
+    found = pair_statistics(samples, part)
+    assert found.shape == (len(x), 2 * len(schema.item_columns))
+    for row in range(0, len(x), 5):
+        known = seen_by(samples, part, row) & (pool[:, own] == x[row, own])
+        for i, column in enumerate(schema.item_columns):
+            same = known & (pool[:, column] == x[row, column])
+            expected = [np.log1p((y[same] == label).sum()) for label in (1, 0)]
+            assert found[row, 2 * i : 2 * i + 2] == pytest.approx(expected, rel=1e-6)
+    assert len(np.unique(found[:, 0])) > 2  # so that there is something to be wrong in
+
+
+def test_counts_of_ids_are_of_earlier_rows_and_so_is_their_prior() -> None:
+    samples = load("small", causal=True)
+    pool, y = np.asarray(samples.pool.x), np.asarray(samples.pool.y)
+    x = np.asarray(samples.train.x)
+    found = pool_statistics(samples, "train")
+    for row in range(0, len(x), 5):
+        known = seen_by(samples, "train", row)
+        prior = y[known].mean() if known.any() else 0.5
+        for i in range(samples.schema.n_fields):
+            same = known & (pool[:, i] == x[row, i])
+            rate = (y[same].sum() + 10 * prior) / (same.sum() + 10)
+            expected = [np.log1p(same.sum()), rate]
+            assert found[row, 2 * i : 2 * i + 2] == pytest.approx(expected, rel=1e-6)
+
+
+def test_labels_of_the_moment_and_after_change_no_count() -> None:
+    """What a row is given stays as it is when its own label and all later ones are exchanged."""
+    samples = load("small", causal=True)
+    row = len(samples.train) // 2
+    later = ~seen_by(samples, "train", row)
+    y = np.where(later, 1 - np.asarray(samples.pool.y), samples.pool.y).astype(samples.pool.y.dtype)
+    turned = dataclasses.replace(samples, pool=dataclasses.replace(samples.pool, y=y))
+    for made in (pair_statistics, pool_statistics):
+        held, found = made(samples, "train"), made(turned, "train")
+        np.testing.assert_array_equal(found[row], held[row])
+        assert (found[-1] != held[-1]).any()
+
+
+@pytest.mark.parametrize("system", ["MLP+STATS", "MLP+PAIRS"])
+def test_counts_are_learnt_from_the_whole_past_too(place: Path, system: str) -> None:
+    (report,) = Runs(place, device="cpu")([spec(system, data_options=("causal=true",))])
+    assert len(report.predictions()) == len(load("small", causal=True).test)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 from small_study import lineage, settle, spec, yields
 
-from rokkit.data import load
-from rokkit.data import pair_statistics as pairs_of
+from rokkit.data import known_counts, load
+from rokkit.data.pair_statistics import pair_statistics
 from rokkit.data.pool_statistics import pool_statistics
 from rokkit.errors import ConfigError, DataError
 from rokkit.evaluation import auc
@@ -127,11 +127,11 @@ def test_statistics_by_hand(place: Path) -> None:
 
 def test_pairs_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kills: counts of all users, of another field, of train or test, labels exchanged."""
-    monkeypatch.setattr(pairs_of, "CHUNK", 7)  # many slices of the pool
+    monkeypatch.setattr(known_counts, "CHUNK", 7)  # many slices of the pool
     samples = load("small")
     schema, pool_x = samples.schema, np.asarray(samples.pool.x)
     pool_y, test = np.asarray(samples.pool.y), np.asarray(samples.test.x)
-    found = pairs_of.pair_statistics(samples, "test")
+    found = pair_statistics(samples, "test")
     assert found.shape == (len(test), 2 * len(schema.item_columns))
     assert found.dtype == np.float32
     assert found[:, 0].any()
