@@ -90,13 +90,14 @@ def comparison(
 def pairs_of(systems: Iterable[str]) -> list[tuple[str, str]]:
     """What is compared among `systems`: (system, against).
 
-    PAIRS, then each backbone with knowledge against itself without, then each other system against
-    an MLP.
+    PAIRS, then each backbone with knowledge against itself without, then knowledge of another
+    teacher against that of the study's own, then each other system against an MLP.
     """
     known = list(systems)
     rok = [(one, one.partition(ROK)[0]) for one in known if ROK in one]
+    teachers = [(one, plain + ROK) for one, plain in rok if one != plain + ROK]
     plain = [(one, PLAIN) for one in known if ROK not in one and one != PLAIN]
-    return list(dict.fromkeys([*PAIRS, *rok, *plain]))
+    return list(dict.fromkeys([*PAIRS, *rok, *teachers, *plain]))
 
 
 def comparisons(

@@ -35,6 +35,15 @@ def by_system(reports: Iterable[Report]) -> dict[str, list[Report]]:
     return found
 
 
+def by_teacher(constructions: Iterable[Report]) -> dict[str, list[Report]]:
+    """Knowledge bases by their teacher's name, in order of appearance."""
+    found: dict[str, list[Report]] = {}
+    for one in constructions:
+        assert one.spec.knowledge is not None
+        found.setdefault(one.spec.knowledge.teacher.name.upper(), []).append(one)
+    return found
+
+
 def means_and_spreads(reports: Sequence[Report]) -> dict[str, float]:
     """Test AUC and log-loss, mean over seeds and spread between them, by the tables' columns."""
     auc, loss = (on_test(reports, metric) for metric in ("auc", "log_loss"))

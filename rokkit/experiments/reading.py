@@ -10,6 +10,7 @@ import numpy as np
 
 from rokkit.evaluation import Comparison
 from rokkit.experiments import paper
+from rokkit.experiments.grouping import by_teacher
 from rokkit.experiments.overall import PAPER_ROWS
 from rokkit.experiments.report import Report
 
@@ -45,11 +46,7 @@ def reading(
             lines.append(
                 f"{system} keeps {kept:.0%} of RIM's lead over {against}, without a search."
             )
-    by_teacher: dict[str, list[Report]] = {}
-    for one in constructions:
-        assert one.spec.knowledge is not None
-        by_teacher.setdefault(one.spec.knowledge.teacher.name.upper(), []).append(one)
-    lines += [imitation(held, teacher) for teacher, held in by_teacher.items()]
+    lines += [imitation(held, teacher) for teacher, held in by_teacher(constructions).items()]
     return Reading(tuple(lines))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rokkit.experiments.grouping import samples_of, spread
+from rokkit.experiments.grouping import by_teacher, samples_of, spread
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.report import Report
 from rokkit.experiments.tables import Table
@@ -71,22 +71,24 @@ def retrieved_table(frame: pd.DataFrame, at: Sequence[int] = (1, 2, 5, 10, 20, 5
 
 
 def imitation_table(constructions: Sequence[Report]) -> Table:
-    """A row per block of r: R² of imitation on val and test, mean and spread over bases."""
-    names = [n for n in constructions[0].metrics["test"] if n.partition("_")[0] == "r2"]
+    """A row per teacher and block of its r: R² of imitation on val and test, mean over bases."""
     rows = []
-    for name in names:
-        values = {
-            part: np.array([r.metrics[part].get(name, np.nan) for r in constructions])
-            for part in ("val", "test")
-        }
-        rows.append(
-            {
-                "Of": "all of r" if name == "r2" else name.removeprefix("r2_"),
-                "R² val": float(values["val"].mean()),
-                "R²": float(values["test"].mean()),
-                "R² sd": spread(values["test"]),
+    for teacher, bases in by_teacher(constructions).items():
+        for name in [n for n in bases[0].metrics["test"] if n.partition("_")[0] == "r2"]:
+            values = {
+                part: np.array([r.metrics[part].get(name, np.nan) for r in bases])
+                for part in ("val", "test")
             }
-        )
+            rows.append(
+                {
+                    "Teacher": teacher,
+                    "Of": "all of r" if name == "r2" else name.removeprefix("r2_"),
+                    "Bases": len(bases),
+                    "R² val": float(values["val"].mean()),
+                    "R²": float(values["test"].mean()),
+                    "R² sd": spread(values["test"]),
+                }
+            )
     return Table(
         frame=pd.DataFrame(rows),
         caption="Imitation of r, of its blocks, and for warm and cold items.",

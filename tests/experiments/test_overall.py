@@ -165,12 +165,14 @@ def test_the_encoder_of_dense_neighbours_has_a_column_where_there_is_one(make: M
 
 
 def test_what_is_compared() -> None:
-    systems = ["LR", "DIN", "MLP", "RIM", "MLP+ROK", "DIN+ROK-PET"]
+    systems = ["LR", "DIN", "MLP", "RIM", "MLP+ROK", "DIN+ROK-PET", "MLP+ROK-PET"]
     found = [pair for pair in pairs_of(systems) if set(pair) <= set(systems)]
     assert found == [
         ("RIM", "DIN"),
         ("MLP+ROK", "MLP"),
         ("DIN+ROK-PET", "DIN"),
+        ("MLP+ROK-PET", "MLP"),
+        ("MLP+ROK-PET", "MLP+ROK"),
         ("LR", "MLP"),
         ("DIN", "MLP"),
         ("RIM", "MLP"),

@@ -9,6 +9,7 @@ from small_study import made_report, settle, spec
 
 from rokkit.data import load
 from rokkit.experiments import (
+    Report,
     Runs,
     imitation_table,
     retrieved_figure,
@@ -59,14 +60,24 @@ def test_a_dense_teacher_is_asked_by_its_encoder(place: Path) -> None:
 
 
 def test_imitation_by_hand(place: Path) -> None:
-    def base(seed: int, **test: float) -> object:
-        val = {name: value + 0.1 for name, value in test.items()}
-        return replace(made_report(place, "MLP", seed), metrics={"val": val, "test": test})
+    """Kills: bases of two teachers in one mean, val and test exchanged."""
 
-    bases = [base(0, r2=0.4, r2_labels=0.2, collapse=0.5), base(1, r2=0.6, r2_labels=0.4)]
-    frame = imitation_table(bases).frame.set_index("Of")  # type: ignore[arg-type]
-    assert list(frame.index) == ["all of r", "labels"]
-    assert frame.at["all of r", "R²"] == pytest.approx(0.5)
-    assert frame.at["labels", "R² val"] == pytest.approx(0.4)
-    assert frame.at["labels", "R² sd"] == pytest.approx(0.2 / 2**0.5)
-    assert np.isnan(imitation_table(bases[:1]).frame["R² sd"]).all()  # type: ignore[arg-type]
+    def base(system: str, seed: int, **test: float) -> Report:
+        made = made_report(place, "MLP", seed)
+        val = {name: value + 0.1 for name, value in test.items()}
+        construction = spec(system, seed).construction
+        assert construction is not None
+        return replace(made, spec=construction, metrics={"val": val, "test": test})
+
+    bases = [
+        base("MLP+ROK", 0, r2=0.4, r2_labels=0.2, collapse=0.5),
+        base("DIN+ROK-PET", 0, r2=0.9),
+        base("MLP+ROK", 1, r2=0.6, r2_labels=0.4),
+    ]
+    frame = imitation_table(bases).frame.set_index(["Teacher", "Of"])
+    assert list(frame.index) == [("RIM", "all of r"), ("RIM", "labels"), ("PET", "all of r")]
+    assert frame["Bases"].tolist() == [2, 2, 1]
+    assert frame["R²"].tolist() == pytest.approx([0.5, 0.3, 0.9])
+    assert frame["R² val"].tolist() == pytest.approx([0.6, 0.4, 1.0])
+    assert frame["R² sd"].tolist()[:2] == pytest.approx([0.2 / 2**0.5] * 2)
+    assert np.isnan(frame["R² sd"].iloc[2])

@@ -181,6 +181,22 @@ def test_table_3_by_hand(make: Make) -> None:
     assert row["Finding"] == expected.finding
 
 
+def test_a_base_of_another_teacher_has_a_row_of_its_own_in_table_3(make: Make) -> None:
+    """Kills: the other base's numbers in the row of RIM's, the paper's ROK beside another's."""
+    reports = [
+        make("DIN", 0, auc=0.60, log_loss=0.70),
+        make("DIN+ROK-PET", 0, 2.0, auc=0.63, log_loss=0.69),
+        make("DIN+ROK", 0, 2.0, auc=0.66, log_loss=0.63),
+        make("MLP+ROK-PET", 0, auc=0.5),
+    ]
+    frame = compatibility_table(reports).frame.set_index("Backbone")
+    assert list(frame.index) == ["DIN, base of PET", "DIN"]
+    assert frame["AUC + ROK"].tolist() == [0.63, 0.66]
+    assert frame["AUC"].tolist() == [0.60, 0.60]
+    assert np.isnan(frame["Paper Tmall %"].iloc[0])
+    assert not np.isnan(frame["Paper Tmall %"].iloc[1])
+
+
 def test_a_star_of_table_3_is_at_the_better_one_of_a_pair(make: Make) -> None:
     """Kills: a star at ROK whatever came out, one test for both metrics, stars without seeds."""
 
