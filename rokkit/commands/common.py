@@ -5,6 +5,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rokkit.errors import ConfigError
+
 Run = Callable[[argparse.Namespace], int]
 
 
@@ -35,17 +37,33 @@ def add_parameters(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="one parameter, over the file's; may be given again",
+        help="one parameter, over the file's; NAME+=VALUE adds to a list; may be given again",
     )
 
 
 def given_parameters(options: argparse.Namespace) -> dict[str, Any]:
-    """The parameters of the file and of the command line, as plain values."""
+    """The parameters of the file and of the command line, as plain values.
+
+    `-p name+=value` puts a value, or those of a list, behind what the file has. ConfigError if that
+    is no list.
+    """
     from rokkit.config import options as pairs
     from rokkit.experiments.settings import read_params
 
     values = read_params(options.params) if options.params else {}
-    return values | pairs(options.parameter, where="-p")
+    for key, value in pairs(options.parameter, where="-p").items():
+        name = key.removesuffix("+")
+        values[name] = value if name == key else _extended(name, values.get(name, []), value)
+    return values
+
+
+def _extended(name: str, held: Any, more: Any) -> list[Any]:
+    if not isinstance(held, list):
+        raise ConfigError(
+            f"-p {name}+=: {name} is {held!r} in the file; expected a list to add to. Write "
+            f"{name}=VALUE."
+        )
+    return [*held, *(more if isinstance(more, list) else [more])]
 
 
 def run_command(options: argparse.Namespace, *notebooks: str) -> str:

@@ -48,6 +48,9 @@ class Settings:
     )
     encoder: str = _setting("rim", "model whose id table makes the vectors of dense neighbours")
     history_length: int = _setting(50, "behaviours of the user that a model sees, newest kept")
+    # DEVIATION(RIM, config.ini): its cap of 100 (max_seq_len) holds in params/tmall, taobao and
+    # alipay. In studies of other logs models see the 20 newest (10 in params/movielens, 200 in
+    # params/journey-long), SIM and UBR 200 where systems are compared (docs/systems.md).
 
     # Models
     embed_dim: int = _setting(16, "embedding width d of one field")

@@ -1,4 +1,4 @@
-"""MIMN's memory: a Neural Turing Machine that reads a user's behaviours (Pi et al., KDD'19).
+"""MIMN's memory: a Neural Turing Machine that reads a user's behaviours (Pi et al., KDD'19, §4).
 
 Symbols: B batch; T behaviours; S slots; D width of a behaviour, of a slot and of what is read; H of
 the controller's state; G = 3H gates.

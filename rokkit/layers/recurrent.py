@@ -102,8 +102,9 @@ class NextBehaviour(nn.Module):
     (Interest Extractor Layer).
 
     DEVIATION(DIEN, model.py): the mean is over pairs of behaviours, there over all places, padding
-    included. Its batch normalisation, which no training flag reaches, is a scale and a shift
-    before a linear layer, and left to that layer.
+    included. The CTR loss beside it is a mean over two classes there, half of ours: padding apart,
+    its weight of 1 would be 2 here. Its batch normalisation, which no training flag reaches, is a
+    scale and a shift before a linear layer, and left to that layer.
     """
 
     def __init__(self, state_dim: int, dim: int, hidden: tuple[int, int] = (100, 50)) -> None:

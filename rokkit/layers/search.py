@@ -1,4 +1,4 @@
-"""Search among a user's own behaviours (SIM, UBR).
+"""Search among a user's own behaviours (SIM §3.2, UBR).
 
 What is found is given as ids, so that only that is embedded. Padding is id 0, after what was found.
 

@@ -1,9 +1,10 @@
 """DeepFM: a factorisation machine and an MLP over the same embeddings (Guo et al., IJCAI'17, §2.1).
 
+Paper: "DeepFM: A Factorization-Machine based Neural Network for CTR Prediction".
     ŷ = ⟨w, v⟩ + b + Σ_{i<j} ⟨v_i, v_j⟩ + MLP(v ⊕ extra)
-v are the F embeddings of x; with `history`, also the mean of the user's behaviours in each of the C
-fields of the item tuple, as fields of their own, zero for a user without behaviours; the order of
-behaviours does not matter.
+v [B, M, d] are the F embeddings of x; with `history`, also the mean of the user's behaviours in
+each of the C fields of the item tuple, as fields of their own, zero for a user without behaviours;
+the order of behaviours does not matter. ŷ is [B].
 
 Symbols: B batch; F fields; C fields of the item tuple; T behaviours; M = F or F + C; d embedding;
 E width of extra. Cost: O(M·d) of the machine, O(T·C·d) of the means with `history`, and the MLP's

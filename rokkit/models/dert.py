@@ -1,16 +1,21 @@
 """DERT: Dense Representation Retrieval (Zheng et al., KDD'23), as far as it is public.
 
-    encoder   E, the id table of a trained RIM
-    search    the K pool rows of the nearest vectors E[x_1] ⊕ … ⊕ E[x_M] (rokkit/retrieval/dense.py)
-    head      RIM over those rows, with E as it is: attention, labels and MLP are trained anew
+Paper: "Dense Representation Learning and Retrieval for Tabular Data Prediction" (section not
+checked: the paper was not at hand; what is known is its abstract).
+    encoder   v(x) = E[x_1] ⊕ … ⊕ E[x_M], with E the id table of a trained RIM
+    search    the K pool rows s of highest cos(v(x), v(s)) (rokkit/retrieval/dense.py)
+    head      ŷ = RIM(x, those rows), with E as it is: attention, labels and MLP are trained anew
+E is [V, d], v [B, M·d]; what the search finds is [B, K, F].
 
 and r is RIM's. Where neighbours come from is settled before a model sees them, so this is RIM but
 for its table: `adopt` puts E in its place. After the public prototype DenseRetrival (get_emb.py,
 search_faiss.py, newrim.py), whose embeddings are looked up beforehand and never trained. Where
-f joins its embeddings its own table has another width (§4.4) and is trained from the start.
-DEVIATION(DERT): the paper's own encoder, which has auxiliary losses, has no public code.
+f joins its embeddings its own table has another width (ROK §4.4) and is trained from the start.
+DEVIATION(DERT): the paper's own encoder, which has auxiliary losses, has no public code, and here
+none is trained for the search, contrastively or otherwise: E is what RIM's training made it, as in
+the prototype.
 
-Symbols: V ids; M searched fields; K neighbours; d embedding; the rest as in RIM.
+Symbols: B batch; V ids; M searched fields; K neighbours; d embedding; the rest as in RIM.
 Cost: RIM's; what the search costs is the engine's.
 """
 

@@ -1,10 +1,11 @@
-"""DIEN: Deep Interest Evolution Network (Zhou et al., AAAI'19).
+"""DIEN: Deep Interest Evolution Network for Click-Through Rate Prediction (Zhou et al., AAAI'19).
 
-A GRU follows a user's behaviours (the paper's Interest Extractor Layer); a second one, whose update
-gate heeds attention, follows what of them bears on the target (Interest Evolving Layer):
+A GRU follows a user's behaviours (Interest Extractor Layer; the paper's sections bear names only);
+a second one, its update gate heeding attention, what bears on the target (Interest Evolving Layer):
     h_t = GRU(h_{t-1}, e_t)   a_t = softmax_t ⟨W q, h_t⟩   φ = AUGRU(h, a)   ŷ = MLP(φ ⊕ x ⊕ extra)
-q is the target's item tuple, e_t that of behaviour t, φ the last state. With `aux_weight` λ > 0
-training adds λ times the auxiliary loss, in which h_t tells e_{t+1} from a sampled negative.
+q [B, D] is the target's item tuple, e_t that of behaviour t, of e [B, T, D], h [B, T, H] the first
+states, φ [B, H] the last of the second. With `aux_weight` λ > 0 training adds λ times the auxiliary
+loss, in which h_t tells e_{t+1} from a sampled negative.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d; H state.
 Cost: two runs of T steps, O(T·H(D + H)), and the head. The order of behaviours matters.

@@ -1,9 +1,9 @@
-"""DIN: Deep Interest Network (Zhou et al., KDD'18, §4.3).
+"""DIN: Deep Interest Network for Click-Through Rate Prediction (Zhou et al., KDD'18, §4.3).
 
 A user's behaviours are weighed by how much each bears on the target item:
     φ = Σ_t softmax_t(a(q, k_t)) k_t        ŷ = MLP(φ ⊕ x ⊕ extra)
-q is the target's item tuple, k_t that of behaviour t, a the activation unit. The order of
-behaviours does not matter.
+q [B, D] is the target's item tuple, k_t that of behaviour t, of k [B, T, D], a the activation unit,
+φ [B, D] what is made of them. The order of behaviours does not matter.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d; E width
 of extra. Cost: O(T(80·D + 80·40)) of the units by default, O(D² + T·D) with `bilinear`, and the

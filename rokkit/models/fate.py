@@ -1,13 +1,17 @@
 """FATE: feature extrapolation networks (Wu et al., NeurIPS'21), over the graph of a batch.
 
+Paper: "Towards Open-World Feature Extrapolation: An Inductive Graph Learning Approach", Figure 3
+(section not checked: the paper was not at hand), after its public code, ctr/FATE-NN/model.py.
+
 Samples t and ids i of a batch are nodes, with an edge wherever a sample has an id. Two layers of
 means along the edges say anew what an id is, from the ids it occurs with:
     s_t = ν(A mean_{i of t} e_i + a)       u_i = ν(A' e_i + a)
     v_i = ν(B mean_{t of i} s_t + B' u_i + b)       ŷ = MLP(v_1 ⊕ … ⊕ v_F ⊕ extra)
-e_i is an id's embedding, ν scales to length 1. (A is the first layer's, B the second's; samples
-begin at zero, so the first layer brings ids nothing, and the second's samples go nowhere.) Training
-drops each direction of an edge by chance (DropEdge), and sets the e_i of some ids to zero, wherever
-they are in the batch: what is then left of them is what a new id has too, its company.
+e_i is an id's embedding, of e [B, F, d], as u and v; s is [B, d]; ν scales to length 1. (A is the
+first layer's, B the second's; samples begin at zero, so the first layer brings ids nothing, and the
+second's samples go nowhere.) Training drops each direction of an edge by chance (DropEdge), and
+sets the e_i of some ids to zero, wherever they are in the batch: what is then left of them is what
+a new id has too, its company.
 
 Symbols: B batch; F fields; d embedding; E width of extra. Cost: O(F·d²) of the layers and
 200(F·d + E) + 80·201 products of the head, a sample.

@@ -1,17 +1,16 @@
-"""GBDT: gradient-boosted decision trees (Friedman, 2001), grown by LightGBM.
+"""GBDT: gradient-boosted decision trees (Friedman, Annals of Statistics 2001), by LightGBM.
 
-    ŷ = Σ_m η · tree_m(v)        v: one number per field
-
+Paper: "Greedy function approximation: A gradient boosting machine" (section not checked: the paper
+was not at hand).
+    ŷ = Σ_m η · tree_m(v)        v [N, F]: one number per field; ŷ [N]
 v is the id itself (`encoding="ids"`), as this line of work most likely had it: ids follow the
 sorted raw values, so a split separates a range of values, which says little where values are names.
 With `encoding="target"`, our own variant, the system `gbdt-target`, v is the shrunken click rate of
-the id's train samples and the logarithm of their number, 2 numbers per field. A train sample's rate
+the id's train samples and the logarithm of their number, [N, 2F]. A train sample's rate
 leaves out the fold it is in, or it would contain its own label.
 
 No embedding layer, so no knowledge base can be plugged in. Cost: rounds · N · F to train; leaves
-are counted as parameters.
-
-Symbols: N samples; F fields.
+are counted as parameters. Symbols: N samples; F fields.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,5 +1,8 @@
 """HPMN: Hierarchical Periodic Memory Network (Ren et al., SIGIR'19).
 
+Paper: "Lifelong Sequential Modeling with Personalized Memorization for User Response Prediction"
+(section not checked: the paper was not at hand), after its public code, hpmn.py.
+
 A user's behaviours go through L stacked GRUs, each updated more rarely than the one below; what
 the layers end with is the memory, and the target reads it in several hops:
     s_{l,t} = GRU_l(s_{l-1,t}, s_{l,t-p})  at every p-th step, p = Π periods below l
@@ -7,7 +10,8 @@ the layers end with is the memory, and the target reads it in several hops:
     q_0 = W q + b    q_{h+1} = M q_h + Σ_l softmax_l(score_h(q_h, m_l)) m_l    φ = q_hops
     ŷ = MLP(φ ⊕ x ⊕ extra)
     penalty = weight · mean over rows of ‖C − diag C‖, C = cov(m_1 … m_L) over the H dimensions
-s_0 are the embedded behaviours, q is the target's item tuple.
+s_0 [B, T, D] are the embedded behaviours, q [B, D] is the target's item tuple, m [B, L, H] the
+memory, φ [B, H] what is read of it.
 
 Symbols: B batch; T behaviours, n of a row; L layers; H state; F fields; D = C·d of C item fields;
 E width of extra. Cost: a GRU over T(1 + 1/p_1 + 1/(p_1 p_2) + …) steps. The order of behaviours

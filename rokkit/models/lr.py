@@ -1,9 +1,10 @@
 """LR: logistic regression over embeddings (ROK, Table 4).
 
-ŷ = w · (x ⊕ extra) + b, where x is the F embeddings side by side. Table 4 joins knowledge to
-"feature embeddings", so LR is linear over embeddings here, not one weight per id.
+    ŷ = w · (x ⊕ extra) + b
+x [B, F·d] is the F embeddings side by side, ŷ [B] the logits. Table 4 joins knowledge to "feature
+embeddings", so LR is linear over embeddings here, not one weight per id.
 
-Symbols: F fields; d embedding; E width of extra. Cost: O(F·d + E) a sample.
+Symbols: B batch; F fields; d embedding; E width of extra. Cost: O(F·d + E) a sample.
 """
 
 from jaxtyping import Float

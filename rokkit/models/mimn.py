@@ -1,13 +1,15 @@
-"""MIMN: Multi-channel user Interest Memory Network (Pi et al., KDD'19).
+"""MIMN: Multi-channel user Interest Memory Network (Pi et al., KDD'19, §4.2 to §4.4).
 
+Paper: "Practice on Long Sequential User Behavior Modeling for Click-Through Rate Prediction".
 A Neural Turing Machine reads a user's behaviours one by one and keeps S slots; then the target is
 read from them (rokkit.layers.UserMemory has the equations of a step):
     state = memory(b_1 … b_n)      o = W (h ⊕ v) + b, a step's output for the target q
     φ = Σ_t b_t ⊕ o ⊕ (Σ_t a_t / S) ∘ q [⊕ attention of q over the slots' own states]
     ŷ = MLP(φ ⊕ x ⊕ extra)      penalty = weight · mean over rows and slots of (u_s − mean u)²
-b_t are the embedded behaviours, a_t is what was added to the memory at t, u_s how much slot s was
-written to. The slots' own states are those of the memory induction unit; the penalty belongs to
-memory utilisation regularisation; both are switches, off by default, as in UBR4CTR.
+b [B, T, D] are the embedded behaviours, q and a_t [B, D] the target's item tuple and what was added
+to the memory at t, o [B, H], u [B, S] how much each slot was written to. The slots' own states are
+those of the memory induction unit (§4.4); the penalty belongs to memory utilisation regularisation
+(§4.3); both are switches, off by default, as in UBR4CTR.
 
 Symbols: B batch; T behaviours, n of a row; S slots; H state of the controller; F fields; D = C·d of
 C item fields; E width of extra. Cost: T steps one after another, as DIEN's, each of some 40 small
@@ -19,6 +21,8 @@ leaves the state as it is, where there padding at the front sets it back.
 DEVIATION(MIMN, mimn.py): o is not clipped, there to ±20; what goes to the heads is, as there.
 DEVIATION(MIMN, mimn.py): usage counts writes as they were made, there spread a second time; its
 penalty is the mean square, there divided by S and by the batch once more.
+DEVIATION(MIMN §4.3): a write is spread over the slots beside, as in mimn.py, where the text weighs
+it by softmax(W g) of the usage g.
 DEVIATION(MIMN, model.py): x holds all fields, there the item alone, which forgets the user; hidden
 layers of the head are ReLU, there PReLU, of the attention Dice as in our DIN; no auxiliary loss.
 """

@@ -1,9 +1,11 @@
 """MLP: a perceptron over embeddings (ROK, Table 4).
 
-ŷ = MLP(x ⊕ extra), where x is the F embeddings side by side; hidden layers 200-80, the head of this
-line of papers.
+    ŷ = MLP(x ⊕ extra)
+x [B, F·d] is the F embeddings side by side, ŷ [B] the logits; hidden layers 200-80, the head of
+this line of papers.
 
-Symbols: F fields; d embedding; E width of extra. Cost: 200(F·d + E) + 80·201 products a sample.
+Symbols: B batch; F fields; d embedding; E width of extra. Cost: 200(F·d + E) + 80·201 products a
+sample.
 """
 
 from jaxtyping import Float

@@ -1,5 +1,8 @@
 """PET: propagation over the graph of a target and its neighbours (Du et al., NeurIPS'22).
 
+Paper: "Learning Enhanced Representations for Tabular Data via Neighborhood Propagation" (section
+not checked: the paper was not at hand; ROK §3.2 sums it up), after its public code, PET.py.
+
 The target, its K neighbours and the ids of both are nodes; each instance has an edge to and from
 each of its ids. A neighbour starts from an embedding of its label, an id from its own, an edge from
 a second embedding of its instance's label; the target, which has none, from zero:
@@ -7,13 +10,15 @@ a second embedding of its instance's label; the target, which has none, from zer
 Rounds of messages (layers/propagation.py), each followed by LN(ReLU(·)) with one norm for all, take
 the labels over shared ids to the target. The head reads the target's ids and the target:
     r = (h_f for the F ids of the target) ‖ h_0          ŷ = MLP(r ⊕ extra)
-and r, as wide as RIM's, is what a knowledge base imitates: all that neighbours can tell the head.
+and r [B, R], as wide as RIM's, is what a knowledge base imitates: all that neighbours can tell the
+head. Nodes of instances are [B, I, d], of ids [B, F, I, d].
 
 Symbols: B batch; K neighbours; I = 1 + K; F fields; d embedding; R = (F + 1)·d.
 Cost: O(F·I·d²) a round and sample, and the head.
 DEVIATION(PET, PET.py): the target starts from zero, as its comment says; its code draws that row
 anew. Dropout is 0 and the head has no BatchNorm, as elsewhere here; there .1, and it has. The head
 reads the target's ids too; that of PET.py, which reads the target alone, is `read_ids=False`.
+DEVIATION(PET, README.md): d is the study's, 16 by default, on every data set; there 32 on Alipay.
 """
 
 from dataclasses import dataclass

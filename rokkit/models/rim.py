@@ -1,10 +1,14 @@
-"""RIM: Retrieval & Interaction Machine (Qin et al., KDD'21), the teacher of ROK.
+"""RIM: Retrieval & Interaction Machine (Qin et al., KDD'21), the teacher of ROK (ROK §3.2).
+
+Paper: "Retrieval & Interaction Machine for Tabular Data Prediction", Figure 2 (section not checked:
+the paper was not at hand), after its public code, rim.py.
 
 The K retrieved samples S and their labels Y are weighed by how well they fit the target x:
     a = softmax_k ⟨W x + b, S_k⟩      r_f = Σ_k a_k S_k      r_l = Σ_k a_k Y_k
     I = ⟨v_i, v_j⟩ for i < j over the 2F + 1 vectors of [x, r_f, r_l]
     ŷ = w · (MLP(norm(x ⊕ r_f ⊕ I ⊕ r_l ⊕ extra)) ⊕ r_l)
-and r = r_f ‖ r_l is what a knowledge base imitates (ROK §5.4). After rim.py of RIM's public code.
+and r = r_f ‖ r_l is what a knowledge base imitates (ROK §5.4). x is [B, D], a [B, K],
+S [B, K, D], Y [B, K, d] and r [B, R].
 
 Symbols: B batch; K neighbours; F fields; d embedding; D = F·d; R = (F + 1)·d; E width of extra.
 Cost: O(D² + K·D) of the attention, O(F²·d) of the products, and the MLP's

@@ -1,16 +1,21 @@
-"""SIM: Search-based Interest Model (Qi et al., CIKM'20).
+"""SIM: Search-based Interest Model (Pi et al., CIKM'20, §3.2 and §3.3).
 
+Paper: "Search-based User Interest Modeling with Lifelong Sequential Behavior Data for Click-Through
+Rate Prediction"; search is its General Search Unit (§3.2), attention its Exact Search Unit (§3.3).
 What a user did last, and what of all they did resembles the target item q, are attended apart:
     φ_s = Σ_t a_s(q, k_t) k_t over the last S behaviours
     φ_l = Σ_t a_l(q, k_t) k_t over those that a search found        ŷ = MLP(φ_s ⊕ φ_l ⊕ x ⊕ extra)
 Hard search finds the behaviours of the target's category; soft search those of highest
 s_t = ⟨W_b k_t, W_a q⟩, which a loss of its own teaches: cross-entropy of MLP'(Σ_t s_t k_t ⊕ q).
-a_s and a_l are DIN's, a unit each; where nothing is found, φ is zero.
+q [B, D] is the target's item tuple, k_t behaviour t's, of k [B, T, D]; φ_s and φ_l are [B, D]. a_s
+and a_l are DIN's, a unit each; where nothing is found, φ is zero.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; F fields; d embedding; D = C·d.
 Cost: O(80·D) for each behaviour found, T·D of soft search, and the head. Order matters.
 DEVIATION(SIM): DIN's units, as in this line of papers, not multi-head attention, nor DIEN on the
 short part; no embedding of the time since a behaviour, for a history holds no times.
+DEVIATION(SIM, train.sh): soft search keeps 20 behaviours, there 50 of 90, and both searches look at
+all T, there at those before the short part alone.
 """
 
 from dataclasses import dataclass
@@ -36,7 +41,7 @@ class SIMConfig(HeadConfig):
     category: str = ""  # item field that hard search goes by; "" = "category", else the second
     short: int = 10  # S, the newest behaviours (public code)
     hard_top: int = 100  # behaviours of the category at most, the newest ones (RIM line)
-    soft_top: int = 20  # behaviours that soft search finds; the public code's 50 are of thousands
+    soft_top: int = 20  # behaviours that soft search finds (public code: 50 of 90)
     aux_weight: float = 1.0  # of soft search's loss (LongCTR's), which alone trains the search
     attention_hidden: tuple[int, ...] = (80, 40)  # widths of both activation units
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rokkit.cli import main, parser
+from rokkit.commands.common import given_parameters
 from rokkit.data import load
 from rokkit.doctor import Finding
 from rokkit.errors import ConfigError
@@ -171,6 +172,24 @@ def test_a_reader_that_left_is_no_error() -> None:
 
 
 @pytest.mark.usefixtures("toy")
+def test_a_parameter_replaces_that_of_the_file_or_adds_to_its_list(tmp_path: Path) -> None:
+    """Kills: the file's list lost, a list put into a list, a text taken apart into letters."""
+    held = tmp_path / "study.yaml"
+    held.write_text("model_options: [din.dropout=0.1]\nsystems: [MLP]\nk: 5\n")
+
+    def given(*pairs: str) -> dict[str, Any]:
+        named = argparse.Namespace(params=str(held), parameter=list(pairs))
+        return given_parameters(named)
+
+    added = given("model_options+=ubr.turns=9", "systems+=[DIN, RIM]", "k=7", "seeds+=3")
+    assert added["model_options"] == ["din.dropout=0.1", "ubr.turns=9"]
+    assert added["systems"] == ["MLP", "DIN", "RIM"]
+    assert (added["k"], added["seeds"]) == (7, [3])
+    assert given("systems=[DIN]")["systems"] == ["DIN"]
+    with pytest.raises(ConfigError, match=r"k is 5 in the file; expected a list to add to"):
+        given("k+=7")
+
+
 def test_data_list_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     def rows() -> dict[str, list[str]]:
         code, out, _ = called(capsys, "data", "list")
