@@ -37,7 +37,12 @@ def run(options: argparse.Namespace) -> int:
     from rokkit.commands.screen import Screen
     from rokkit.config import require
     from rokkit.experiments import save_table
-    from rokkit.experiments.batch import finished_runs, notebooks_table, stages_table
+    from rokkit.experiments.batch import (
+        finished_runs,
+        larger_batch_kept,
+        notebooks_table,
+        stages_table,
+    )
     from rokkit.experiments.slots import limited
     from rokkit.html_report import write_report
     from rokkit.machine import cores
@@ -63,8 +68,10 @@ def run(options: argparse.Namespace) -> int:
     costs = [notebooks_table(taken, time.monotonic() - start)]
     costs += [stages_table(trained)] if trained else []
     report = write_report(folder, "".join(table._repr_html_() for table in costs))
-    if trained:  # else nothing was trained, and the tables tell of the batch that did
-        for table, name in zip(costs, ("batch_notebooks", "batch_stages"), strict=True):
+    # What a batch cost that trained, and one that found all its runs done, are two tables.
+    names = ("batch_notebooks", "batch_stages") if trained else ("batch_cached",)
+    if not larger_batch_kept(studies[0].study_name, names[0], taken):
+        for table, name in zip(costs, names, strict=True):
             save_table(table, name, studies[0].study_name)
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     for outcome in failed:

@@ -1,6 +1,6 @@
 """What a batch of notebooks cost: by notebook, and by the stages of the runs it executed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +8,7 @@ import pandas as pd
 from rokkit.experiments.report import DONE, REPORT, SPEC
 from rokkit.experiments.tables import Table
 from rokkit.files import read_json
-from rokkit.paths import runs_root
+from rokkit.paths import results_root, runs_root
 
 STAGES = {  # of a run's own work; what its parents took stands in their reports
     "load": "histories, neighbours, batches",
@@ -34,6 +34,15 @@ def notebooks_table(taken: Mapping[str, tuple[float, int, int]], whole: float) -
             "that these runs need are not counted here.",
         ),
     )
+
+
+def larger_batch_kept(study: str, name: str, taken: Iterable[str]) -> bool:
+    """Whether the study's table `name` is of all notebooks `taken` and of others besides.
+
+    One notebook that is executed again does not stand for the whole study.
+    """
+    kept = results_root() / study / f"{name}.csv"
+    return kept.exists() and set(pd.read_csv(kept)["Notebook"]) > set(taken)
 
 
 def finished_runs(dataset: str, since: float = 0.0) -> list[Path]:

@@ -192,6 +192,7 @@ def test_the_summary_counts_what_was_written(
     before = (places / "results/own/batch_notebooks.md").read_text()
     assert main(["run", mine, "-p", "study=own"]) == 0
     assert (places / "results/own/batch_notebooks.md").read_text() == before
+    assert "| mine " in (places / "results/own/batch_cached.md").read_text()
     assert told["notebooks"] == "1 executed copies"
     assert told["runs"] == "1 finished, 1 of them now"
     assert "figures" not in told

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from small_study import settle
 
-from rokkit.experiments.batch import finished_runs, notebooks_table, stages_table
+from rokkit.experiments import save_table
+from rokkit.experiments.batch import (
+    finished_runs,
+    larger_batch_kept,
+    notebooks_table,
+    stages_table,
+)
 
 
 def run(folder: Path, model: str | None, **processor: float) -> Path:
@@ -24,6 +30,19 @@ def test_the_notebooks_stand_in_order_with_their_times() -> None:
     table = notebooks_table({"11_b": (62.0, 2, 3), "10_a": (130.0, 0, 8)}, whole=150.0)
     assert table.frame.to_numpy().tolist() == [["10_a", 130, 8, 0], ["11_b", 62, 3, 2]]
     assert table.caption == "The batch by notebook: 11 runs executed, 2.5 minutes in all."
+
+
+def test_a_part_of_the_study_does_not_take_the_place_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(tmp_path, monkeypatch)
+    assert not larger_batch_kept("own", "batch_cached", ["10_a"])
+    table = notebooks_table({"11_b": (62.0, 2, 3), "10_a": (130.0, 0, 8)}, whole=150.0)
+    save_table(table, "batch_cached", "own")
+    assert larger_batch_kept("own", "batch_cached", ["10_a"])
+    assert not larger_batch_kept("own", "batch_cached", ["10_a", "11_b"])
+    assert not larger_batch_kept("own", "batch_cached", ["10_a", "12_c"])  # neither is the larger
+    assert not larger_batch_kept("own", "batch_notebooks", ["10_a"])
 
 
 def test_the_work_of_parents_is_not_counted_again(tmp_path: Path) -> None:
