@@ -41,6 +41,7 @@ from rokkit.experiments.figures import (
     sweep_figure,
     variants_figure,
 )
+from rokkit.experiments.fresh import fresh_predictions, freshness_table
 from rokkit.experiments.grouping import by_system, on_test
 from rokkit.experiments.inference import (
     footprint_reading,
@@ -132,6 +133,8 @@ __all__ = [
     "findings_table",
     "footprint_reading",
     "footprint_table",
+    "fresh_predictions",
+    "freshness_table",
     "history_figure",
     "history_frame",
     "imitation",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -13,7 +14,14 @@ from rokkit.experiments.report import WEIGHTS, remedy
 from rokkit.experiments.spec import KnowledgeSpec, ModelSpec, RunSpec
 from rokkit.files import aside
 from rokkit.knowledge import KnowledgeBase, KnowledgeModel, with_knowledge
-from rokkit.models import CTRModel, create_model, is_estimator, parameter_counts
+from rokkit.models import (
+    AidedModel,
+    CTRModel,
+    create_model,
+    is_estimator,
+    parameter_counts,
+    with_extra,
+)
 from rokkit.paths import shown
 
 
@@ -38,6 +46,18 @@ def load_run(folder: Path, spec: RunSpec, samples: Samples) -> CTRModel | Knowle
     base = KnowledgeBase(samples.schema, spec.knowledge.base, width)
     config = dict(spec.model.config)
     model = with_knowledge(spec.model.name, samples.schema, base, spec.knowledge.use, **config)
+    _load_weights(model, folder)
+    return model.eval()
+
+
+def load_aided(folder: Path, spec: RunSpec, samples: Samples) -> AidedModel:
+    """The model of the finished run in `folder` whose head is given further numbers.
+
+    In eval mode, on the CPU.
+    """
+    assert spec.model is not None
+    extra = np.zeros((1, len(read_weights(folder)["mean"])), np.float32)
+    model = with_extra(spec.model.name, samples.schema, extra, **dict(spec.model.config))
     _load_weights(model, folder)
     return model.eval()
 
