@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rokkit.data.samples import Part
 from rokkit.errors import ConfigError
-from rokkit.evaluation import auc
+from rokkit.evaluation import auc, log_loss
 from rokkit.models import (
     build_config,
     create_model,
@@ -157,6 +157,15 @@ def test_pure_noise_is_not_learned_from_encodings():
     y = rng.integers(0, 2, n).astype(np.int8)
     encoded = TargetEncoding(folds=5, prior_rows=1.0, seed=0).fit(x, y)
     assert abs(auc(y, encoded[:, 0]) - 0.5) < 0.05
+
+
+@pytest.mark.parametrize("encoding", ["ids", "target"])
+def test_on_pure_noise_it_stays_unsure(encoding: str) -> None:
+    """Kills trees grown without early stopping, which are sure of what they have by heart."""
+    train, val, test = (made(n, seed, 0.5) for n, seed in ((3000, 0), (2000, 1), (4000, 2)))
+    model = model_entry("gbdt").target(build_config("gbdt", {"encoding": encoding, "rounds": 200}))
+    model.fit(train, val)
+    assert log_loss(test.y, model.predict(test.x)) <= np.log(2) + 0.01
 
 
 @pytest.mark.parametrize(
