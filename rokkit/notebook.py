@@ -107,14 +107,22 @@ class Session:
 
     def constructions(self) -> list[RunSpec]:
         """The runs that construct the knowledge bases of `specs`, each once."""
-        made = (spec.construction for spec in self.specs())
-        return list(dict.fromkeys(one for one in made if one is not None))
+        found: dict[str, RunSpec] = {}
+        for spec in self.specs():
+            if (one := spec.construction) is not None:
+                # Specs may differ in what no base reads, such as the length of histories.
+                found.setdefault(one.key(""), one)
+        return list(found.values())
 
     def plan(self, specs: Sequence[RunSpec] | None = None) -> pd.DataFrame:
         """The runs that `specs` (None: those of the settings) need, and which are done."""
         planned = Runs().plan(self.specs() if specs is None else specs)
         rows = [(p.label, "done" if p.done else "to do", shown(p.folder)) for p in planned]
         return pd.DataFrame(rows, columns=["run", "state", "folder"])
+
+    def plan_of(self, studies: Mapping[Any, "Session"]) -> pd.DataFrame:
+        """The runs that several studies need: what `runs_of` would read or execute."""
+        return self.plan([spec for study in studies.values() for spec in study.specs()])
 
     def runs(self, specs: Sequence[RunSpec] | None = None) -> list[Report]:
         """A report per spec (None: those of the settings): read where done, executed where not."""

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from rokkit.data import (
@@ -133,6 +134,13 @@ def settle(folder: Path, patch: pytest.MonkeyPatch) -> Path:
     for name in ("DATA", "RUNS", "RESULTS"):
         patch.setenv(f"ROKKIT_{name}", str(folder / name.lower()))
     return folder / "runs"
+
+
+def params_file(settings: Settings, path: Path) -> Path:
+    """Writes `settings` as a file for the commands."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
 
 
 def lineage(one: RunSpec) -> list[RunSpec]:

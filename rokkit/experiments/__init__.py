@@ -1,6 +1,6 @@
 """Runs and what is made of them: specs, folders, published numbers, tables, figures."""
 
-from rokkit.experiments.claims import base_unchanged, bases_unchanged
+from rokkit.experiments.claims import base_unchanged, bases_unchanged, plausible
 from rokkit.experiments.comparisons import (
     Paired,
     comparison,
@@ -35,6 +35,7 @@ from rokkit.experiments.figures import (
     long_tail_figure,
     metric_figure,
     phases_figure,
+    reliability_figure,
     retrieved_figure,
     save_figure,
     spaces_figure,
@@ -63,6 +64,7 @@ from rokkit.experiments.overall import (
 from rokkit.experiments.protocols import protocols_table
 from rokkit.experiments.reading import Reading, imitation, reading
 from rokkit.experiments.references import reference_aucs, with_references
+from rokkit.experiments.reliability import reliability_frame
 from rokkit.experiments.repeats import repeats_table
 from rokkit.experiments.report import Report
 from rokkit.experiments.retrieved import imitation_table, retrieved_frame, retrieved_table
@@ -72,6 +74,15 @@ from rokkit.experiments.spaces import layouts, spaces, spaces_reading, spaces_ta
 from rokkit.experiments.spec import DataSpec, KnowledgeSpec, ModelSpec, RetrievalSpec, RunSpec
 from rokkit.experiments.status import RunEvent, Standing, standings
 from rokkit.experiments.systems import SystemRun, run_specs, system_name, system_spec
+from rokkit.experiments.table_readings import (
+    batched_reading,
+    calibration_reading,
+    claims_reading,
+    data_reading,
+    protocols_reading,
+    repeats_reading,
+    warmth_reading,
+)
 from rokkit.experiments.tables import Table, read_table, save_table
 from rokkit.experiments.variants import (
     bases_table,
@@ -108,12 +119,15 @@ __all__ = [
     "base_unchanged",
     "bases_table",
     "bases_unchanged",
+    "batched_reading",
     "batched_table",
     "best_on_validation",
     "by_system",
+    "calibration_reading",
     "calibration_table",
     "card_table",
     "claims_figure",
+    "claims_reading",
     "claims_table",
     "comparison",
     "comparisons",
@@ -125,6 +139,7 @@ __all__ = [
     "curves_figure",
     "curves_frame",
     "cuts",
+    "data_reading",
     "data_table",
     "efficiency_reading",
     "events_figure",
@@ -157,11 +172,16 @@ __all__ = [
     "phases_figure",
     "phases_reading",
     "phases_table",
+    "plausible",
     "profile_table",
+    "protocols_reading",
     "protocols_table",
     "read_table",
     "reading",
     "reference_aucs",
+    "reliability_figure",
+    "reliability_frame",
+    "repeats_reading",
     "repeats_table",
     "retrieved_figure",
     "retrieved_frame",
@@ -182,6 +202,7 @@ __all__ = [
     "variants_reading",
     "variants_table",
     "verdicts",
+    "warmth_reading",
     "warmth_table",
     "with_and_without",
     "with_references",

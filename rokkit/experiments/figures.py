@@ -4,13 +4,14 @@ Colours are Okabe and Ito's, which colour-blind readers can tell apart; markers 
 Sizes are those of one column of a paper.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,8 +19,9 @@ from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from rokkit.data.digests import sha256
 from rokkit.experiments.systems import ROK
-from rokkit.files import aside, write_text
+from rokkit.files import aside, read_json, write_json, write_text
 from rokkit.paths import figures_root, shown
 
 # Blue, vermilion, bluish green, orange, sky blue, reddish purple, black; yellow is too faint.
@@ -27,6 +29,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 WIDTH = 3.5  # inches: one column
 PANELS = 4  # beside each other, where there are many
+ENOUGH = 20  # predictions in a bin whose reliability is drawn
+ENDINGS = ("svg", "png", "csv")
+MANIFEST = "manifest.json"  # beside the figures of a study
 STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -62,9 +67,12 @@ class SavedFigure:
 
 
 def save_figure(fig: Figure, name: str, study: str, data: pd.DataFrame) -> SavedFigure:
-    """Write `figures/<study>/<name>.{svg,png,csv}`; the CSV is the data that was drawn."""
+    """Write `figures/<study>/<name>.{svg,png,csv}`; the CSV is the data that was drawn.
+
+    `manifest.json` beside them says which picture was drawn from which data.
+    """
     folder = figures_root() / study
-    svg, png, csv = (folder / f"{name}.{ending}" for ending in ("svg", "png", "csv"))
+    svg, png, csv = (folder / f"{name}.{ending}" for ending in ENDINGS)
     saved = SavedFigure(svg, png, csv, alt=_alternative(fig, name, csv))
     with style.context(["default", STYLE]):
         FigureCanvasAgg(fig)
@@ -74,7 +82,23 @@ def save_figure(fig: Figure, name: str, study: str, data: pd.DataFrame) -> Saved
         with aside(saved.png) as draft:
             fig.savefig(draft, format="png", metadata={"Software": None})
     write_text(saved.csv, data.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    note_digests(folder, [name])
     return saved
+
+
+def note_digests(folder: Path, names: Iterable[str]) -> None:
+    """Write the sha256 of the files of these figures into the manifest of their folder.
+
+    By figure, then by ending; a figure that is no longer there is left out.
+    """
+    path = folder / MANIFEST
+    # Two notebooks of a study draw at the same time; neither may lose what the other notes.
+    with FileLock(folder.parent / f".{folder.name}.lock"):
+        held = dict(read_json(path)) if path.exists() else {}
+        for name in names:
+            held[name] = {ending: sha256(folder / f"{name}.{ending}") for ending in ENDINGS}
+        kept = {name: held[name] for name in held if (folder / f"{name}.svg").exists()}
+        write_json(path, kept)
 
 
 def _alternative(fig: Figure, name: str, csv: Path) -> str:
@@ -457,6 +481,26 @@ def history_figure(frame: pd.DataFrame) -> Figure:
         ax.set_ylabel("share of users, cumulative")
 
     return _figure(draw)
+
+
+def reliability_figure(frame: pd.DataFrame) -> Figure:
+    """The share of positives over the mean p of each bin; on the dashed line p is what happens.
+
+    `frame` is `reliability_frame`'s; bins with fewer than `ENOUGH` predictions are not drawn.
+    """
+    drawn = frame[frame["predictions"] >= ENOUGH]
+
+    def draw(ax: Axes) -> None:
+        ax.plot([0, 1], [0, 1], color="#000000", linewidth=0.7, linestyle="--")
+        for system, colour, marker in _looks(list(dict.fromkeys(frame["system"]))):
+            own = drawn[drawn["system"] == system]
+            ax.plot(own["p"], own["rate"], color=colour, marker=marker, markersize=3, label=system)
+        ax.set(xlim=(0, 1), ylim=(0, 1))
+        ax.set_xlabel("mean p of the bin, test samples of all seeds")
+        ax.set_ylabel("share of positives")
+        ax.legend()
+
+    return _figure(draw, height=WIDTH)
 
 
 def _figure(draw: Callable[[Axes], None], height: float = 2.4) -> Figure:

@@ -255,7 +255,7 @@ NOTES: tuple[Note, ...] = (
     Note(
         table=6,
         rows=("UBR", "RIM", "DERT"),
-        columns=("Milliseconds", "Retrieval"),
+        columns=("Milliseconds", "Retrieval milliseconds"),
         text="The text explains them by O(N log N) of the search, which no inverted index takes.",
     ),
 )

@@ -12,7 +12,7 @@ import pytest
 
 from rokkit.config import check_type
 from rokkit.experiments import Settings
-from rokkit.nbfmt import canonical, text
+from rokkit.nbfmt import CHECKED, canonical, text
 from rokkit.parameters import declared
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -20,6 +20,11 @@ PATHS = sorted(FOLDER.glob("*.ipynb"))
 CELLS, LINES = 14, 12  # at most, of a notebook and of a cell
 MODELS = FOLDER / "90_add_your_backbone.ipynb"  # it alone defines something: models
 MODEL_LINES = 20  # at most, of a cell that defines one, blank lines and docstring included
+START = FOLDER / "00_start_here.ipynb"  # it stands for no part of the paper
+DATA = FOLDER / "01_data.ipynb"  # it runs nothing
+CLOSING = "## Paper, departures, references"
+RUNS = {"runs", "runs_of", "verdicts"}  # what executes or reads runs, by its last name
+PLANS = {"plan", "plan_of"}
 HINTS = typing.get_type_hints(Settings)
 
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -139,10 +144,87 @@ def test_it_imports_rokkit_alone(path: Path) -> None:
 
 
 @each_notebook
-def test_its_last_cell_claims_something(path: Path) -> None:
+def test_it_claims_something_after_all_else_is_done(path: Path) -> None:
     claims = [cell for cell in cells(path) if "claim" in tags(cell)]
-    assert [cell.id for cell in claims] == [cells(path)[-1].id]
+    unchecked = [cell for cell in cells(path, "code") if CHECKED not in tags(cell)]
+    assert [cell.id for cell in claims] == [unchecked[-1].id]
     assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(claims[0].source)))
+
+
+@each_notebook
+def test_a_claim_is_about_something_that_was_measured(path: Path) -> None:
+    """Kills: claims that hold of whatever the cells before have made, such as counts of seeds."""
+    if path in (START, DATA):
+        return
+    called = {ast.unparse(call.func) for call in calls(claim(path))}
+    measured = {"experiments.plausible", "experiments.bases_unchanged"}
+    (begun,) = [cell for cell in cells(path, "code") if "parameters" in tags(cell)]
+    frozen = "update: str" in begun.source and uses_bases(path)
+    assert called & measured or "table.frame" in claim(path)
+    assert not frozen or "experiments.bases_unchanged" in called
+
+
+@each_notebook
+def test_it_shows_the_plan_of_its_runs_before_it_runs_them(path: Path) -> None:
+    places: dict[str, list[int]] = {"runs": [], "plans": []}
+    for place, cell in enumerate(cells(path, "code")):
+        for call in calls(cell.source):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+            places["runs"] += [place] * (name in RUNS)
+            places["plans"] += [place] * (name in PLANS)
+    assert bool(places["plans"]) == (path != DATA)
+    assert not places["runs"] or min(places["plans"]) <= min(places["runs"])
+
+
+@each_notebook
+def test_it_prints_what_is_checked_and_only_there_output_is_kept(path: Path) -> None:
+    checked = [cell for cell in cells(path, "code") if CHECKED in tags(cell)]
+    kept = [cell for cell in cells(path, "code") if cell.outputs]
+    assert [cell.id for cell in kept] == [cell.id for cell in checked]
+    (cell,) = checked
+    (output,) = cell.outputs
+    assert (output.output_type, output.name) == ("stream", "stdout")
+    printed = output.text
+    assert len(printed.splitlines()) == cell.source.count("print(")
+    assert not re.search(r"\d\.\d*[1-9]|\w[/\\]\w", printed), "a measured number, or a path"
+
+
+@each_notebook
+def test_it_closes_with_the_paper_departures_and_references(path: Path) -> None:
+    last = cells(path)[-1]
+    closes = last.cell_type == "markdown" and last.source.startswith(CLOSING)
+    assert closes == (path != START)
+    if closes:
+        said = last.source.removeprefix(CLOSING).strip()
+        assert "§" in said
+        assert "Departures" in said
+        assert "](../docs/deviations.md)" in said
+        assert re.search(r"^References: \*", said, re.MULTILINE)
+        assert len(said.splitlines()) <= 8
+
+
+@each_notebook
+def test_it_says_what_it_asks_and_how_long_that_takes(path: Path) -> None:
+    first = cells(path)[0].source
+    assert path == START or "?" in first
+    assert re.search(r"seconds|minute", first, re.IGNORECASE)
+    assert path == START or "](../results/movielens/batch_notebooks.md)" in first
+
+
+def claim(path: Path) -> str:
+    """The source of the claim cell."""
+    (cell,) = [cell for cell in cells(path, "code") if "claim" in tags(cell)]
+    return str(cell.source)
+
+
+def calls(source: str) -> list[ast.Call]:
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+
+
+def uses_bases(path: Path) -> bool:
+    """Whether it trains backbones that use a knowledge base, and holds their reports."""
+    held = "\n".join(cell.source for cell in cells(path, "code"))
+    return "constructions()" in held and path != FOLDER / "03_knowledge_base.ipynb"
 
 
 @each_notebook

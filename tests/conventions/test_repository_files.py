@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from rokkit.data.digests import sha256
+from rokkit.experiments.figures import MANIFEST
+from rokkit.files import read_json
+
 ROOT = Path(__file__).resolve().parents[2]
 MEGABYTES = 2
 PROBES = {"rokkit/notebook_process.py"}  # asks whether the short folder for sockets exists
@@ -71,6 +75,20 @@ def test_nothing_that_is_made_or_downloaded_is_kept() -> None:
     made = ("data/", "runs/", "executed/", "results/smoke/", "figures/smoke/", ".venv/")
     kinds = (".whl", ".npy", ".pt", ".safetensors", ".parquet", ".pyc")
     assert [name for name in tracked() if name.startswith(made) or name.endswith(kinds)] == []
+
+
+def test_committed_figures_are_those_drawn_from_the_data_beside_them() -> None:
+    """Kills: a picture that was committed without its CSV, or the CSV without its picture.
+
+    What was copied without its manifest: `python tools/manifests.py`.
+    """
+    kept = {name for name in tracked() if name.startswith("figures/")}
+    noted = {}
+    for folder in sorted({Path(name).parent for name in kept}):
+        for name, digests in read_json(ROOT / folder / MANIFEST).items():
+            noted |= {str(folder / f"{name}.{ending}"): held for ending, held in digests.items()}
+    assert {name: sha256(ROOT / name) for name in noted} == noted
+    assert {name for name in kept if Path(name).name != MANIFEST} <= set(noted)
 
 
 def test_lines_end_alike_and_files_end_with_one() -> None:

@@ -171,7 +171,6 @@ def test_a_reader_that_left_is_no_error() -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.usefixtures("toy")
 def test_a_parameter_replaces_that_of_the_file_or_adds_to_its_list(tmp_path: Path) -> None:
     """Kills: the file's list lost, a list put into a list, a text taken apart into letters."""
     held = tmp_path / "study.yaml"
@@ -190,6 +189,7 @@ def test_a_parameter_replaces_that_of_the_file_or_adds_to_its_list(tmp_path: Pat
         given("k+=7")
 
 
+@pytest.mark.usefixtures("toy")
 def test_data_list_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     def rows() -> dict[str, list[str]]:
         code, out, _ = called(capsys, "data", "list")

@@ -124,6 +124,9 @@ def test_constructions_are_listed_once_each() -> None:
     assert len(found) == len(set(found)) == 2  # one per seed, shared by both systems
     parents = {parent for spec in session.specs() if spec.knowledge for parent in spec.parents()}
     assert set(found) == parents
+    # One whose users read histories of another length is the same run, and listed once.
+    longer = session.having(model_options=["din.history_length=7"])
+    assert [one.key("") for one in longer.constructions()] == [one.key("") for one in found]
     assert notebook.begin(cell(systems=["LR", "RIM"])).constructions() == []
 
 
@@ -140,6 +143,17 @@ def test_the_plan_lists_every_run_after_those_it_needs(places: Path) -> None:
     for run, folder in zip(plan["run"], plan["folder"], strict=True):
         assert re.fullmatch(re.escape(f"{places}/runs/toy/{run}-") + "[0-9a-f]+", folder)
     assert list(session.plan(session.specs()[:1])["run"]) == ["lr-s0"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_plan_of_several_studies_has_each_run_once() -> None:
+    session = notebook.begin(cell(systems=["LR"], seeds=[0]))
+    studies = {"own": session, "fast": session.having(learning_rate=0.5), 3: session}
+    plan = session.plan_of(studies)
+    assert list(plan["run"]) == ["lr-s0", "lr-s0"]
+    assert len(set(plan["folder"])) == 2
+    session.runs_of(studies)
+    assert list(session.plan_of(studies)["state"]) == ["done", "done"]
 
 
 @pytest.mark.usefixtures("toy")

@@ -194,7 +194,7 @@ def own_of(one: notebook.Session) -> notebook.Session:
     """What the notebook's cell makes of a session."""
     source = next(text for text in CELLS if text.startswith("own ="))
     found: dict[str, Any] = {"session": one}
-    exec(source.rpartition("own.plan()")[0], found)
+    exec(source.partition("display(own.plan())")[0], found)
     own: notebook.Session = found["own"]
     return own
 

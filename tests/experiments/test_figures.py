@@ -1,18 +1,23 @@
 """Figures: the same bytes in another process, whatever the reader's own settings are."""
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
+from rokkit import experiments
 from rokkit.experiments import figures
+from rokkit.files import read_json
 
 FRAME = pd.DataFrame(
     [
@@ -36,22 +41,96 @@ EVENTS = pd.DataFrame(
     [("pool", t, 10 + t) for t in range(5)] + [("test", t, 3) for t in range(5, 8)],
     columns=["part", "time", "samples"],
 )
+HISTORY = pd.DataFrame({"length": [0, 1, 9], "share": [0.2, 0.6, 1.0]})
+VALUES = pd.DataFrame(
+    [
+        (alpha, seed, "test", "auc", 0.7 + 0.01 * seed + alpha / 20)
+        for alpha in (0.0, 0.5, 1.0)
+        for seed in range(2)
+    ],
+    columns=["variant", "seed", "split", "metric", "value"],
+)
+
+
+def points() -> pd.DataFrame:
+    """Layouts of two spaces, as `layouts` makes them."""
+    generator = np.random.default_rng(0)
+    n = 40
+    return pd.DataFrame(
+        {
+            "space": np.repeat(["r", "z"], n // 2),
+            "x": generator.normal(size=n),
+            "y": generator.normal(size=n),
+            "part": np.tile(["train", "test"], n // 2),
+            "label": generator.integers(0, 2, n),
+        }
+    )
+
+
+def by_backbone() -> pd.DataFrame:
+    """Seconds of each stage, as `phases_table` has them."""
+    stages = ("Search s", "Teacher s", "Construction s", "Phase 2 s", "Without ROK s")
+    rows = [("LR", 1.0, 4.0, 2.0, 3.0, 3.5), ("DIN", 1.0, 4.0, 2.0, 5.0, 6.0)]
+    return pd.DataFrame(rows, columns=["Backbone", *stages])
+
+
+def many(systems: int) -> pd.DataFrame:
+    """Curves of so many systems."""
+    return pd.concat([CURVES.assign(system=f"S{i}") for i in range(systems)])
+
+
+# By kind of figure: the arguments of its function, the frame first. After a dash, another form.
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "metric": (FRAME,),
+    "compatibility": (FRAME.replace("LR", "DIN"),),
+    "variants": (FRAME.rename(columns={"system": "variant"}),),
+    "sweep": (VALUES, "alpha", "auc", {"DIN": 0.71, "RIM": 0.74}),
+    "spaces": (points(),),
+    "phases": (by_backbone(),),
+    "latency": (
+        pd.DataFrame(
+            [("DIN", 0.7, 0.9), ("DIN+ROK", 0.74, 1.1), ("RIM", 0.75, 80.0)],
+            columns=["System", "AUC", "p50 ms"],
+        ),
+    ),
+    "claims": (
+        pd.DataFrame(
+            [
+                ("a", "holds"),
+                ("b", "not decided"),
+                ("c", "does not hold"),
+                ("d", "not run"),
+            ],
+            columns=["Claim", "Verdict"],
+        ),
+    ),
+    "retrieved": (
+        pd.DataFrame(
+            [(1, 0.8, 0.5, 0.4, 1.0), (2, 0.7, 0.4, 0.4, 1.0), (3, 0.6, 0.2, 0.3, 0.9)],
+            columns=["rank", "agrees", "same user", "same item", "found"],
+        ),
+    ),
+    "curves": (CURVES, "auc"),
+    "curves-panels": (many(len(figures.COLOURS) + 2), "auc"),
+    "construction": (CURVES,),
+    "events": (EVENTS, {"test": 5.0}),
+    "events-dated": (EVENTS, {"test": 5.0}, "seconds since 1970-01-01 UTC"),
+    "long_tail": (pd.DataFrame({"rank": [1, 2, 10], "rows": [50, 20, 1]}),),
+    "history": (HISTORY,),
+    "reliability": (
+        pd.DataFrame(
+            [("MLP", 0, 30, 0.1, 0.2), ("MLP", 9, 40, 0.6, 0.5), ("RIM", 9, 70, 0.6, 0.6)],
+            columns=["system", "bin", "predictions", "p", "rate"],
+        ),
+    ),
+}
 
 
 def draw_all(folder: Path) -> dict[str, str]:
     """Draw and save every kind of figure; digests by file name."""
-    tail = pd.DataFrame({"rank": [1, 2, 10], "rows": [50, 20, 1]})
-    history = pd.DataFrame({"length": [0, 1, 9], "share": [0.2, 0.6, 1.0]})
-    drawn = {
-        "metric": (figures.metric_figure(FRAME), FRAME),
-        "curves": (figures.curves_figure(CURVES, "auc"), CURVES),
-        "construction": (figures.construction_figure(CURVES), CURVES),
-        "events": (figures.events_figure(EVENTS, {"test": 5.0}), EVENTS),
-        "tail": (figures.long_tail_figure(tail), tail),
-        "history": (figures.history_figure(history), history),
-    }
-    for name, (fig, data) in drawn.items():
-        figures.save_figure(fig, name, "study", data)
+    for name, arguments in ARGUMENTS.items():
+        draw = getattr(figures, f"{name.partition('-')[0]}_figure")
+        figures.save_figure(draw(*arguments), name, "study", arguments[0])
     files = sorted((folder / "study").iterdir())
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
@@ -60,6 +139,14 @@ def draw_all(folder: Path) -> dict[str, str]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ROKKIT_FIGURES", str(tmp_path))
     return tmp_path
+
+
+def test_every_kind_of_figure_is_drawn() -> None:
+    """Kills: a figure that no test looks at, and a list of them that is not complete."""
+    kinds = {name.partition("-")[0] for name in ARGUMENTS}
+    functions = {name for name in vars(figures) if name.endswith("_figure") and name[0] != "_"}
+    assert {f"{kind}_figure" for kind in kinds} | {"save_figure"} == functions
+    assert functions == {name for name in experiments.__all__ if name.endswith("_figure")}
 
 
 @pytest.mark.usefixtures("folder")
@@ -79,7 +166,7 @@ def test_bytes_are_the_same_in_a_process_with_another_hash_seed(folder: Path) ->
         "print(json.dumps(draw_all(Path(sys.argv[1]))))"
     )
     here = draw_all(folder)
-    assert len(here) == 18
+    assert len(here) == 3 * len(ARGUMENTS) + 1  # the manifest
     env = os.environ | {"PYTHONHASHSEED": "77", "ROKKIT_FIGURES": str(folder / "other")}
     root = Path(__file__).resolve().parents[2]
     other = subprocess.run(
@@ -102,11 +189,45 @@ def test_the_readers_own_settings_do_not_show(folder: Path) -> None:
 
 
 def test_other_data_gives_another_picture(folder: Path) -> None:
-    before = draw_all(folder)
-    moved = FRAME.assign(value=FRAME["value"] - 0.1)
-    figures.save_figure(figures.metric_figure(moved), "metric", "study", moved)
-    after = hashlib.sha256((folder / "study" / "metric.svg").read_bytes()).hexdigest()
-    assert after != before["metric.svg"]
+    digests = []
+    for frame in (FRAME, FRAME.assign(value=FRAME["value"] - 0.1)):
+        figures.save_figure(figures.metric_figure(frame), "metric", "study", frame)
+        digests.append(read_json(folder / "study" / "manifest.json")["metric"])
+    before, after = digests
+    assert all(before[ending] != after[ending] for ending in ("csv", "png", "svg"))
+
+
+def test_the_manifest_has_the_digests_of_what_lies_beside_it(folder: Path) -> None:
+    study = folder / "study"
+    for name in ("b", "a"):
+        figures.save_figure(figures.history_figure(HISTORY), name, "study", HISTORY)
+    held = read_json(study / "manifest.json")
+    assert list(held) == ["a", "b"]
+    assert {
+        f"{name}.{ending}": digest
+        for name, digests in held.items()
+        for ending, digest in digests.items()
+    } == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in study.glob("[ab].*")}
+    (study / "a.svg").unlink()
+    figures.note_digests(study, ["b"])
+    assert list(read_json(study / "manifest.json")) == ["b"]
+
+
+def test_notebooks_that_draw_at_once_lose_no_entry_of_the_manifest(folder: Path) -> None:
+    """Kills: a manifest that was read before another process wrote it, and is written after."""
+    names = [[f"{who}{i}" for i in range(60)] for who in "abc"]
+    for name in itertools.chain(*names):
+        for ending in figures.ENDINGS:
+            (folder / f"{name}.{ending}").write_text(name)
+
+    def note(own: list[str]) -> None:
+        for name in own:
+            figures.note_digests(folder, [name])
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(note, names))
+    assert list(read_json(folder / "manifest.json")) == sorted(itertools.chain(*names))
+    assert not list(folder.glob(".manifest*"))
 
 
 def test_the_dot_plot_shows_every_seed_and_the_mean(folder: Path) -> None:
@@ -142,8 +263,8 @@ def test_samples_outside_the_axis_are_counted_above_it() -> None:
 
 def test_many_curves_have_a_panel_each() -> None:
     """Kills: a legend over the curves, trees' rounds on the axis of epochs."""
-    systems = [f"S{i}" for i in range(len(figures.COLOURS) + 2)]
-    frame = pd.concat([CURVES.assign(system=system) for system in systems])
+    frame = many(len(figures.COLOURS) + 2)
+    systems = list(frame["system"].unique())
     axes = [ax for ax in figures.curves_figure(frame, "auc").axes if ax.axison]
     assert [ax.get_title() for ax in axes] == systems
     assert len({ax.get_ylim() for ax in axes}) == 1

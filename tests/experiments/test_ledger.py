@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import SETTINGS, made_predictions, made_report, settle
+from small_study import SETTINGS, made_predictions, made_report, params_file, settle
 
 from rokkit.cli import main
 from rokkit.data import load
@@ -18,12 +18,14 @@ from rokkit.experiments import (
     CLAIMS,
     Evidence,
     Report,
+    Runs,
     RunSpec,
     Settings,
     claim_tests,
     claims_table,
     efficiency,
     findings_table,
+    run_specs,
     verdicts,
 )
 from rokkit.experiments.evidence import (
@@ -35,6 +37,7 @@ from rokkit.experiments.evidence import (
     ratio_below,
 )
 from rokkit.experiments.ledger import gathered
+from rokkit.files import save_array
 
 EVERY = ("LR", "MLP", "DEEPFM", "DIN", "DIEN", "SIM", "UBR", "RIM", "DERT")
 STUDY = replace(
@@ -196,6 +199,29 @@ def test_a_better_teacher_is_judged_by_every_backbone_that_has_both_bases(
     assert verdict.missing == "the study has no base from another teacher than RIM"
 
 
+@pytest.mark.parametrize(
+    ("base", "word"), [(1.4, "holds"), (1.0, "not decided"), (0.6, "does not hold")]
+)
+def test_a_better_teacher_may_make_a_worse_base(
+    place: Path, monkeypatch: pytest.MonkeyPatch, base: float, word: str
+) -> None:
+    """PET predicts better than RIM; what a base of it gives the backbone decides."""
+    (claim,) = [one for one in CLAIMS if one.name == "better-teacher"]
+
+    def strength(spec: RunSpec) -> float:
+        assert spec.model is not None
+        if spec.knowledge is None:
+            return {"din": 0.4, "rim": 0.8, "pet": 1.2}[spec.model.name]
+        return {"rim": 1.0, "pet": base}[spec.knowledge.teacher.name]
+
+    settings = replace(STUDY, systems=("DIN", "RIM", "PET", "DIN+ROK", "DIN+ROK-PET"))
+    verdict = claim.verdict(evidence(place, strength, monkeypatch, settings=settings))
+    assert verdict.word == word
+    assert verdict.weakest is not None
+    assert verdict.weakest.what == "DIN+ROK-PET - DIN+ROK"
+    assert np.sign(verdict.weakest.effect) == np.sign(base - 1)
+
+
 def test_the_teacher_that_a_base_learnt_from_is_judged_where_it_is_another(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,13 +358,52 @@ def test_the_command_reads_runs_and_trains_none(
     assert main([*words, "-p", "seeds=[0]", "-p", "study=judged"]) == 0
     shown = capsys.readouterr().out
     assert "not run: mlp+rok-s0" in shown
-    assert "25 not run" in shown
+    assert f"{len(CLAIMS)} not run" in shown
     assert len((place / "results/judged/findings.csv").read_text().splitlines()) == 1  # its head
     assert not (place / "runs").exists() or not list((place / "runs").glob("*/*/DONE"))
     assert main(["claims"]) == 0
     text = (place / "results" / "claims.md").read_text(encoding="utf-8")
     assert text.count("not run") == len(CLAIMS)
     assert "judged" in text
+
+
+def exchange(reports: Sequence[Report], others: Sequence[Report]) -> None:
+    """The test predictions of each run in the folder of the other."""
+    for one, other in zip(reports, others, strict=True):
+        pair = [report.folder / "predictions.npy" for report in (one, other)]
+        held = [path.read_bytes() for path in pair]
+        for path, content in zip(pair, reversed(held), strict=True):
+            path.write_bytes(content)
+
+
+def test_the_command_turns_its_verdict_when_predictions_are_exchanged(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kills: a verdict that is typed in, or kept of runs whose content is another by now."""
+    settings = replace(
+        SETTINGS, systems=("MLP", "RIM", "MLP+ROK"), seeds=tuple(range(5)), epochs=1, study="turned"
+    )
+    reports = Runs(device="cpu")([run.spec for run in run_specs(settings)])
+    alone, rok = ([r for r in reports if r.spec.system == name] for name in ("mlp", "mlp+rok"))
+    for known, held in ((0.3, alone), (0.9, rok)):
+        for report in held:
+            made = made_predictions(known, report.spec.seed)
+            save_array(report.folder / "predictions.npy", made)
+    params = str(params_file(settings, place / "turned.yaml"))
+
+    def verdict() -> tuple[str, float]:
+        assert main(["claims", "--params", params]) == 0
+        rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+        (row,) = [row for row in rows if row[1:2] and row[1].strip() == CLAIMS[0].says]
+        assert row[4].strip() == "MLP+ROK - MLP"
+        return row[3].strip(), float(row[5])
+
+    word, effect = verdict()
+    assert (word, effect > 0) == ("holds", True)
+    exchange(alone, rok)
+    assert verdict() == ("does not hold", -effect)
+    exchange(alone, rok)
+    assert verdict() == (word, effect)
 
 
 def test_verdicts_of_studies_stand_side_by_side(
@@ -364,7 +429,6 @@ def test_verdicts_of_studies_stand_side_by_side(
 
 
 def test_missing_runs_are_named(place: Path) -> None:
-    from rokkit.experiments import Runs
     from rokkit.experiments.evidence import only_read
 
     held = Evidence(replace(STUDY, seeds=(0,)), only_read(Runs(place / "runs", device="cpu")))

@@ -128,6 +128,21 @@ def test_every_note_is_about_a_cell_that_exists() -> None:
         assert any(covered), note.text
 
 
+@pytest.mark.parametrize("note", paper.NOTES, ids=lambda note: f"{note.table}: {note.text[:30]}")
+def test_every_row_data_set_and_column_of_a_note_is_one_of_its_table(note: paper.Note) -> None:
+    """Kills: a column under another name, which would leave some of the note's cells without it."""
+    frame = paper.published(note.table)
+    assert set(note.rows) <= set(frame["row"])
+    assert set(note.datasets) <= set(frame["dataset"])
+    assert set(note.columns) <= set(frame["column"])
+
+
+def test_the_note_on_searches_covers_their_own_column() -> None:
+    for row in ("UBR", "RIM", "DERT"):
+        for column in ("Milliseconds", "Retrieval milliseconds"):
+            assert any("O(N log N)" in one for one in paper.notes(6, row, "Taobao", column))
+
+
 def test_a_table_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="table is 7; expected 1 to 6"):
         paper.published(7)

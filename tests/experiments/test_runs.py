@@ -297,6 +297,9 @@ def test_a_frozen_base_is_bit_equal_in_its_user(study: Study) -> None:
     assert bases_unchanged([construction], study.reports)
     assert not bases_unchanged([], study.reports)
     assert bases_unchanged([], [study.reports[0]])  # LR uses none
+    longer = replace(user, spec=replace(user.spec, history_length=9))  # which no base reads
+    assert longer.spec.construction != construction.spec
+    assert bases_unchanged([construction], [longer])
 
 
 @pytest.mark.parametrize("update", ["g", "fg"])

@@ -1,17 +1,18 @@
 """Tuning: the same number of trials for every system, judged on validation data alone."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_study import SETTINGS, settle
+from small_study import SETTINGS, contents, params_file, settle, yields
 
 from rokkit.cli import main
 from rokkit.data import load
 from rokkit.errors import ConfigError
-from rokkit.experiments import Report, Runs, RunSpec, Settings, system_spec
+from rokkit.experiments import Report, RunEvent, Runs, RunSpec, Settings, system_spec
 from rokkit.experiments.tuning import (
     Grid,
     Tuned,
@@ -22,6 +23,7 @@ from rokkit.experiments.tuning import (
     tune,
     tuning_table,
 )
+from rokkit.training import loop
 
 GRID = Grid(
     budget=3,
@@ -280,18 +282,52 @@ def test_trials_are_runs_and_are_kept(real: tuple[Tuned, Path]) -> None:
         assert report.key.startswith(trial.spec.key(load("small").fingerprint))
 
 
+def done(runs: Path) -> dict[Path, dict[str, tuple[int, bytes]]]:
+    """What lies in each finished run, with the time at which it was written."""
+    return {path.parent: contents(path.parent) for path in runs.rglob("DONE")}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_a_tuning_that_is_interrupted_goes_on_from_there(
+    real: tuple[Tuned, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Kills: a trial that is trained again, a choice that depends on where tuning was left."""
+    tuned, folder = real
+    runs, steps = tmp_path / "runs", itertools.count(1)
+    take_step = loop._Trainer.take_step
+    last = share * sum(report.details["steps"] for _, report in tuned.trials)
+
+    def interrupted(trainer: Any, rows: Any) -> None:
+        if next(steps) > last:
+            raise KeyboardInterrupt
+        take_step(trainer, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Trainer, "take_step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            tune(STUDY, GRID, Runs(runs, device="cpu"))
+    before, every = done(runs), done(folder / "runs")
+    assert 0 < len(before) < len(every)
+    events: list[RunEvent] = []
+    again = tune(STUDY, GRID, Runs(runs, device="cpu", progress=events.append))
+    assert [event.kind for event in events].count("done") == len(every) - len(before)
+    after = done(runs)
+    assert {one: after[one] for one in before} == before
+    assert {one.name for one in after} == {one.name for one in every}
+    assert again.best == tuned.best
+    assert again.settings == tuned.settings
+    assert [trial for trial, _ in again.trials] == [trial for trial, _ in tuned.trials]
+    assert yields([r for _, r in again.trials]) == yields([r for _, r in tuned.trials])
+
+
 def test_the_command_writes_the_table_and_parameters_that_a_run_takes(
     real: tuple[Tuned, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tuned, folder = real
-    values: dict[str, Any] = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(STUDY).items()
-    }
     import yaml
 
-    params, grid, output = (tmp_path / name for name in ("p.yaml", "g.yaml", "tuned.yaml"))
-    params.write_text(yaml.safe_dump(values))
+    grid, output = tmp_path / "g.yaml", tmp_path / "tuned.yaml"
+    params = params_file(STUDY, tmp_path / "p.yaml")
     plain = {
         name: {k: list(v) for k, v in held.items()}
         for name, held in {"shared": GRID.shared, "knowledge": GRID.knowledge}.items()
