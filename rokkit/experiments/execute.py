@@ -51,6 +51,7 @@ from rokkit.models import (
     with_extra,
 )
 from rokkit.training import Feed, FitResult, fit, predict, seed_everything
+from rokkit.training.compilation import check_compilation
 from rokkit.training.ctr import EVALUATION_ROWS
 
 TARGETS = ("train", "val", "test")
@@ -91,6 +92,8 @@ def execute(
     `parents` are the folders of the finished `spec.parents()`, in that order. `progress` is called
     with what training reports. Raises whatever goes wrong.
     """
+    if spec.compiles:  # `fit` asks too, but after what may be a long search
+        check_compilation(torch.device(device).type)
     started, clock = datetime.now(UTC), Clock()
     with clock.time("total"):
         samples = load(spec.data.name, **dict(spec.data.options))

@@ -69,6 +69,7 @@ class Settings:
     evaluations_per_epoch: int = _setting(1, "how often an epoch is validated")
     monitor: Literal["auc", "log_loss", "loss"] = _setting("auc", "validation score that selects")
     amp: bool = _setting(False, "bfloat16 autocast")
+    compile: bool = _setting(False, "torch.compile for training; needs a C++ compiler on a CPU")
     optimizer: Literal["adam", "lazy-adam", "row-adagrad"] = _setting(
         "adam", "adam; lazy-adam, the same at the cost of the ids looked up; or row-adagrad"
     )

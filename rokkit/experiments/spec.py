@@ -38,6 +38,7 @@ KEY_LENGTH = 12  # hex digits of the key in a folder's name
 LATER: dict[type, dict[str, Any]] = {
     KnowledgeBaseConfig: {"encoder": "mlp"},
     ConstructConfig: {"pool_rows": 0},
+    TrainConfig: {"compile": False},
 }
 LATER_OF_MODELS: dict[str, dict[str, Any]] = {"fate": {"graph": "sample"}, "ubr": {"turns": 0}}
 
@@ -288,6 +289,13 @@ class RunSpec:
         return self.model.needs
 
     @property
+    def compiles(self) -> bool:
+        """Whether the run's own training goes through torch.compile."""
+        if self.model is None:
+            return self.knowledge is not None and self.knowledge.construct_training.compile
+        return self.training.compile and not is_estimator(self.model.name)
+
+    @property
     def learns_from_pool(self) -> bool:
         """Whether the rows of the pool are train samples too."""
         return self.aid is not None and self.aid.kind == "pool"
@@ -358,14 +366,14 @@ class RunSpec:
             assert knowledge is not None
             own["base"] = _covered(knowledge.base)
             own["construct"] = _covered(knowledge.construct)
-            own["training"] = dataclasses.asdict(knowledge.construct_training)
+            own["training"] = _covered(knowledge.construct_training)
         else:
             later = LATER_OF_MODELS.get(self.model.name, {})
             config = _without(self.model.resolved(), later)
             own["model"] = {"name": self.model.name, "config": config}
             own["code"] = _foreign_code(self.model.name)
             if not is_estimator(self.model.name):  # its own settings say how it is fitted
-                own["training"] = dataclasses.asdict(self.training)
+                own["training"] = _covered(self.training)
             if knowledge is not None:
                 own["use"] = dataclasses.asdict(knowledge.use)
             if self.aid is not None:  # its teacher is a parent

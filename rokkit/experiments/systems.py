@@ -181,6 +181,7 @@ def _training(name: str, settings: Settings, rok: bool) -> TrainConfig:
         evaluations_per_epoch=settings.evaluations_per_epoch,
         monitor=settings.monitor,
         amp=settings.amp,
+        compile=settings.compile,
         optimizer=settings.optimizer,
     )
     tuned = _own(settings.options_of_training(), name, rok)
@@ -235,6 +236,7 @@ def _knowledge(teacher: str, settings: Settings) -> KnowledgeSpec:
             patience=settings.construct_patience,
             monitor="loss",
             amp=settings.amp,
+            compile=settings.compile,
             optimizer=settings.optimizer,
         ),
         use=UseConfig(manner=settings.manner, update=settings.update),

@@ -24,6 +24,7 @@ class TrainConfig:
     evaluations_per_epoch: int = 1  # evenly spaced; the last one ends the epoch
     monitor: Literal["auc", "log_loss", "loss"] = "auc"  # the metric that selects
     amp: bool = False  # forward and loss under bfloat16 autocast
+    compile: bool = False  # forward and loss through torch.compile
     checkpoint_every: int = 0  # steps between checkpoints; 0 = one per epoch
     # adam: every row of an id table at every step; lazy-adam: the same but for rounding, at the
     # cost of the rows that are looked up; row-adagrad: one step size per row of a table

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rokkit.errors import ArtefactError, ConfigError, TrainingError, unknown_name
 from rokkit.paths import shown
 from rokkit.training.checkpoint import LAST, load_checkpoint, save_checkpoint
+from rokkit.training.compilation import CompiledLoss, check_compilation
 from rokkit.training.config import TrainConfig
 from rokkit.training.early_stopping import EarlyStopping
 from rokkit.training.optim import make_optimizer
@@ -107,6 +108,10 @@ def fit(
     history and predictions are then bit-equal to those of a run that was never interrupted (same
     device, thread count and torch version). A finished one is only read.
 
+    With `config.compile` all but parts that have loops of their own (`compilation.EAGER`) runs
+    through torch.compile; evaluations and a last, smaller batch do not. Dropout and UBR then
+    draw other numbers.
+
     `progress(step, steps, fields)` is called after each step; it decides itself how often to
     show something. `fields` holds epoch, epochs and the last row of the history.
 
@@ -114,8 +119,9 @@ def fit(
     checkpoint; the module then holds the current weights.
 
     Raises TrainingError if the loss or the monitored metric is no longer a finite number (looked
-    at once per evaluation), ConfigError if the task lacks that metric, and ArtefactError if
-    `last.pt` is damaged, belongs to another training or cannot be written.
+    at once per evaluation) or torch cannot compile it, ConfigError if the task lacks that metric or
+    nothing can be compiled here, and ArtefactError if `last.pt` is damaged, belongs to another
+    training or cannot be written.
     """
     order = Order(n_rows, config.batch_size, seed)
     seed_everything(seed)
@@ -124,6 +130,8 @@ def fit(
     state = trainer.state
     total = config.epochs * order.steps
     try:
+        if not state.finished:
+            trainer.compile()
         while not state.finished and not _reached(state.step, stop_after_steps):
             begun, begun_working = time.perf_counter(), time.process_time()
             before, worked = state.seconds, state.processor_seconds
@@ -151,7 +159,7 @@ def fit(
                 if leaving:
                     break
     finally:
-        trainer.optimizer.close()
+        trainer.close()
     if state.finished:
         task.module.load_state_dict(state.best)
         task.module.eval()
@@ -182,16 +190,29 @@ class _Trainer:
         self.path = None if folder is None else folder / LAST
         self.device = next(task.module.parameters()).device
         self.optimizer = make_optimizer(task.module, config)
+        self.loss: Callable[[Tensor], Tensor] = task.loss
         self.state = _State(EarlyStopping(config.monitor, config.patience))
         times = min(config.evaluations_per_epoch, order.steps)
         self.evaluate_after = {math.ceil(order.steps * (i + 1) / times) - 1 for i in range(times)}
         task.module.train()
 
+    def compile(self) -> None:
+        """Have the loss compiled, if the config says so."""
+        if self.config.compile:
+            check_compilation(self.device.type)
+            self.loss = CompiledLoss(self.task.loss, self.task.module, self.order.batch(0).stop)
+
+    def close(self) -> None:
+        """Leave the module as it was found, but for its weights."""
+        self.optimizer.close()
+        if isinstance(self.loss, CompiledLoss):
+            self.loss.close()
+
     def take_step(self, rows: Int[Tensor, "B"]) -> None:
         """One step of the optimizer."""
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.amp):
-            loss = self.task.loss(rows)
+            loss = self.loss(rows)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         state = self.state
@@ -269,9 +290,12 @@ class _Trainer:
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be taken up."""
         shapes = {name: list(value.shape) for name, value in self.task.module.state_dict().items()}
+        config = dataclasses.asdict(self.config)
+        if not self.config.compile:  # a checkpoint may be older than this setting
+            del config["compile"]
         return {
             "format": FORMAT,
-            "config": dataclasses.asdict(self.config),
+            "config": config,
             "seed": self.order.seed,
             "n_rows": self.order.n_rows,
             "shapes": shapes,

@@ -85,6 +85,7 @@ OTHER_TRAINING = {
     "evaluations_per_epoch": 2,
     "monitor": "log_loss",
     "amp": True,
+    "compile": True,
     "checkpoint_every": 4,
 }
 OTHER_BASE = {
@@ -249,6 +250,17 @@ def test_a_later_setting_is_in_the_key_but_for_its_first_value(
     monkeypatch.setitem(specs.LATER, changed_default, specs.LATER[config])
     changed = replace(CONSTRUCTION, knowledge=replace(KNOWLEDGE, **{part: changed_default()}))
     assert changed.resolved("f")[part][name] == other
+
+
+def test_a_later_setting_of_training_is_in_the_key_but_for_its_first_value() -> None:
+    assert specs.LATER[TrainConfig] == {"compile": False}
+    for one, changed in (("DIN", True), ("MLP+ROK", True), ("GBDT", False)):
+        plain, compiled = spec(one), spec(one, compile=True)
+        for before, after in zip(lineage(plain), lineage(compiled), strict=True):
+            assert (key(before) != key(after)) is changed
+            held = after.resolved("f").get("training", {})
+            assert held.get("compile", False) is changed
+            assert "compile" not in before.resolved("f").get("training", {})
 
 
 @pytest.mark.parametrize(
