@@ -44,6 +44,7 @@ OF_SECONDS = (
     "inference",
     "batch_notebooks",
     "batch_stages",
+    "batch_cached",
 )
 # Some of their rows are of seconds, and the width of columns and the caption change with these: of
 # their four formats, the other rows of one are compared.
