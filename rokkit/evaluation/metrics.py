@@ -14,6 +14,7 @@ from rokkit.errors import DataError
 
 # float32, in which predictions are kept, holds nothing between 1 - 6e-8 and 1.
 LOG_LOSS_CLIP = 1e-7
+BINS = 15  # of the expected calibration error
 
 
 def auc(y: ArrayLike, p: ArrayLike) -> float:
@@ -129,7 +130,7 @@ def gauc(y: ArrayLike, p: ArrayLike, user: ArrayLike) -> float:
     return user_auc(y, p, user).gauc
 
 
-def ece(y: ArrayLike, p: ArrayLike, bins: int = 15) -> float:
+def ece(y: ArrayLike, p: ArrayLike, bins: int = BINS) -> float:
     """Expected calibration error: mean |observed rate - mean p| over equally wide bins of p.
 
     A bin weighs as much as it holds samples; p on an edge belongs to the bin above it, p = 1 to
@@ -139,9 +140,14 @@ def ece(y: ArrayLike, p: ArrayLike, bins: int = 15) -> float:
     """
     require(bins >= 1, "bins", bins, "at least 1")
     labels, probabilities = _checked(y, p, probability=True)
-    index = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    index = bin_of(probabilities, bins)
     gap = np.bincount(index, weights=labels - probabilities, minlength=bins)
     return float(np.abs(gap).sum() / len(labels))
+
+
+def bin_of(p: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
+    """[N]: the bin of each of `p` [N], of so many equally wide ones from 0 to 1."""
+    return np.minimum((p * bins).astype(np.int64), bins - 1)
 
 
 def evaluate(y: ArrayLike, p: ArrayLike, user: ArrayLike) -> dict[str, float]:

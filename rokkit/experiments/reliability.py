@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from rokkit.evaluation.metrics import BINS, bin_of
 from rokkit.experiments.grouping import samples_of
 from rokkit.experiments.report import Report
-
-BINS = 15  # as the expected calibration error has them
 
 
 def reliability_frame(variants: Mapping[str, Sequence[Report]], bins: int = BINS) -> pd.DataFrame:
@@ -21,7 +20,7 @@ def reliability_frame(variants: Mapping[str, Sequence[Report]], bins: int = BINS
         labels = np.asarray(samples_of(reports[0].spec.data).test.y)
         p = np.concatenate([r.predictions() for r in reports]).astype(np.float64)
         y = np.tile(labels, len(reports))
-        index = np.minimum((p * bins).astype(np.int64), bins - 1)
+        index = bin_of(p, bins)
         n, of_p, of_y = (np.bincount(index, weights=w, minlength=bins) for w in (None, p, y))
         held = np.flatnonzero(n)
         columns = {"predictions": n[held], "p": of_p[held] / n[held], "rate": of_y[held] / n[held]}

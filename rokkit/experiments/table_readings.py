@@ -4,22 +4,18 @@ Each function reads the frames that a notebook shows; nothing here knows how the
 """
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
+from rokkit.experiments.evidence import Word
 from rokkit.experiments.reading import Reading
 from rokkit.experiments.repeats import SEEN, TELLS, UNSEEN
 from rokkit.experiments.tables import Table
 
 HALF = 0.5
 MET = "item in the user's history"
-VERDICTS = {
-    "holds": "Holds",
-    "does not hold": "Does not hold",
-    "not decided": "Not decided",
-    "not run": "Not run",
-}
 
 
 def data_reading(profile: Table, tail: pd.DataFrame, lengths: pd.DataFrame) -> Reading:
@@ -138,7 +134,7 @@ def calibration_reading(table: Table) -> Reading:
 def claims_reading(table: Table) -> Reading:
     """The claims of `claims_table` by verdict, those that are decided with what decides them."""
     lines = []
-    for word, head in VERDICTS.items():
+    for word in get_args(Word):
         rows = table.frame[table.frame["Verdict"] == word]
         if rows.empty:
             continue
@@ -146,7 +142,7 @@ def claims_reading(table: Table) -> Reading:
         if word in ("holds", "does not hold"):
             effects = zip(rows["Effect"], rows["Unit"], strict=True)
             texts = [f"{t} ({e:+.4f} {unit})" for t, (e, unit) in zip(texts, effects, strict=True)]
-        lines.append(f"{head}, {len(rows)} of {len(table.frame)}: {'; '.join(texts)}.")
+        lines.append(f"{word.capitalize()}, {len(rows)} of {len(table.frame)}: {'; '.join(texts)}.")
     return Reading(tuple(lines))
 
 

@@ -48,6 +48,12 @@ def over_shared_ids(system: System) -> bool:
     return getattr(model_entry(system.name).target, "over_shared_ids", False)
 
 
+def check_the_same(system: System, tiny: Tiny, longer: Batch, training: bool) -> None:
+    """Answers for `longer` are those for the batch itself."""
+    found, expected = (answers(system, tiny.schema, b, training) for b in (longer, tiny.batch))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
 both_modes = pytest.mark.parametrize("training", [True, False])
 
 
@@ -57,9 +63,7 @@ def test_more_padding_after_a_history_changes_nothing(
     tiny: Tiny, system: System, training: bool
 ) -> None:
     # In training mode too: padding must enter neither BatchNorm's statistics nor a penalty.
-    longer = padded(tiny.batch, HISTORIES)
-    found, expected = (answers(system, tiny.schema, b, training) for b in (longer, tiny.batch))
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    check_the_same(system, tiny, padded(tiny.batch, HISTORIES), training)
 
 
 @each(reading("history", uses=("plain",)))
@@ -79,9 +83,7 @@ def test_a_history_is_read(tiny: Tiny, system: System) -> None:
 def test_more_padding_after_neighbours_changes_nothing(
     tiny: Tiny, system: System, training: bool
 ) -> None:
-    longer = padded(tiny.batch, NEIGHBOURS)
-    found, expected = (answers(system, tiny.schema, b, training) for b in (longer, tiny.batch))
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    check_the_same(system, tiny, padded(tiny.batch, NEIGHBOURS), training)
 
 
 @both_modes
