@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rokkit.config import require
-from rokkit.layers.dice import Dice
+from rokkit.layers.dice import Dice, dice_then_linear
+from rokkit.layers.pairs import pair_layer
 
 
 def masked_softmax(scores: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
@@ -55,10 +56,9 @@ class ActivationUnit(nn.Module):
 
         Without `row` all are those of one target.
         """
-        s = self.key(torch.cat([k, _of(q, row) * k], 1))
-        s += _of(self.query(q), row)  # in place: a tensor of n x hidden less
+        s = pair_layer(q, self.query(q), k, row, self.key.weight)
         for dice, linear in zip(self.dices, self.linears, strict=True):
-            s = linear(dice(s, mask))
+            s = dice_then_linear(dice, linear, s, mask)
         scores: Tensor = s.squeeze(1)
         return scores
 

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from rokkit.layers.batch_norm import BatchNorm
-from rokkit.layers.loops import loops_apply
-
-MANY = 512  # rows from which on the loop pays without a way back too; few are asked for one by one
+from rokkit.layers.blocks import blocks
+from rokkit.layers.loops import worth_a_loop
 
 
 class Dice(nn.Module):
@@ -29,43 +28,86 @@ class Dice(nn.Module):
         self, s: Float[Tensor, "N H"], mask: Bool[Tensor, "N"] | None = None
     ) -> Float[Tensor, "N H"]:
         """Activated s."""
-        worth_it = torch.is_grad_enabled() or s.shape[0] >= MANY
-        if mask is None and worth_it and loops_apply(s):
-            activated: Tensor = _Activated.apply(  # type: ignore[no-untyped-call]
-                s, self.alpha, self.norm, self.training and s.shape[0] > 1
-            )
-            return activated
         p: Tensor = self.norm(s, mask).sigmoid()
         return s * (self.alpha + (1 - self.alpha) * p).to(s.dtype)
 
 
-class _Activated(torch.autograd.Function):
-    """The same in fewer passes; of what lies between s and the result only p is kept."""
+def dice_then_linear(
+    dice: nn.Module,
+    linear: nn.Module,
+    s: Float[Tensor, "N H"],
+    mask: Bool[Tensor, "N"] | None = None,
+) -> Float[Tensor, "N O"]:
+    """linear(dice(s)). Where compiled loops apply, of what lies between only s is kept."""
+    made_for_it = isinstance(dice, Dice) and isinstance(linear, nn.Linear)
+    if made_for_it and mask is None and worth_a_loop(s):
+        of_batch = dice.training and s.shape[0] > 1
+        done: Tensor = _DiceLinear.apply(  # type: ignore[no-untyped-call]
+            s, dice.alpha, linear.weight, linear.bias, dice.norm, of_batch
+        )
+        return done
+    answered: Tensor = linear(dice(s, mask))
+    return answered
+
+
+class _DiceLinear(torch.autograd.Function):
+    """Both layers a block of rows at a time; p and the activated s are made anew on the way back.
+
+    Symbols: W [O, H] and b [O] of the linear layer; μ and 1/σ [H] of the normalisation.
+    """
 
     @staticmethod
-    def forward(ctx: Any, s: Tensor, alpha: Tensor, norm: BatchNorm, of_batch: bool) -> Tensor:
+    def forward(
+        ctx: Any,
+        s: Tensor,
+        alpha: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        norm: BatchNorm,
+        of_batch: bool,
+    ) -> Tensor:
         from rokkit.layers.dice_kernel import activate  # what is compiled is long to import
 
         s = s.contiguous()
-        held = (norm.running_mean, norm.running_var)
-        normed, mean, scale = torch.native_batch_norm(
-            s, None, None, *held, of_batch, norm.momentum, norm.eps
-        )
-        if not of_batch:
-            mean, scale = norm.running_mean.clone(), (norm.running_var + norm.eps).rsqrt()
-        p, activated = normed.sigmoid_(), torch.empty_like(s)
-        activate(*(t.detach().numpy() for t in (s, p, alpha, activated)))
-        ctx.save_for_backward(s, p, alpha, mean, scale)
-        ctx.of_batch = of_batch
-        return activated
+        mean, var = norm.running_mean, norm.running_var
+        if of_batch:
+            mean, var = torch.batch_norm_update_stats(s, mean, var, norm.momentum)
+        mean, scale = mean.clone(), (var + norm.eps).rsqrt()
+        answered = s.new_empty(s.shape[0], weight.shape[0])
+        for block in blocks(s.shape[0]):
+            p = _opened(s[block], mean, scale)
+            activated = torch.empty_like(p)
+            activate(*(t.detach().numpy() for t in (s[block], p, alpha, activated)))
+            torch.mm(activated, weight.t(), out=answered[block])
+        if bias is not None:
+            answered += bias
+        ctx.save_for_backward(s, alpha, weight, mean, scale)
+        ctx.of_batch, ctx.has_bias = of_batch, bias is not None
+        return answered
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_activated: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        from rokkit.layers.dice_kernel import activate_backward
+    def backward(ctx: Any, of_answered: Tensor) -> tuple[Tensor | None, ...]:
+        from rokkit.layers.dice_kernel import activate_backward, recentre
 
-        s, p, alpha, mean, scale = ctx.saved_tensors
-        of_s, of_alpha = torch.empty_like(s), torch.empty_like(alpha)
-        given = (t.detach().numpy() for t in (of_activated.contiguous(), s, p, alpha, mean, scale))
-        activate_backward(*given, ctx.of_batch, of_s.numpy(), of_alpha.numpy())
-        return of_s, of_alpha, None, None
+        s, alpha, weight, mean, scale = ctx.saved_tensors
+        of_answered = of_answered.contiguous()
+        of_s, of_weight = torch.empty_like(s), torch.zeros_like(weight)
+        sums = torch.zeros(3, s.shape[1], dtype=torch.float64)  # of the normalised s, along it, α
+        for block in blocks(s.shape[0]):
+            p = _opened(s[block], mean, scale)
+            activated = torch.empty_like(p)
+            of_activated = torch.mm(of_answered[block], weight)
+            given = (of_activated, s[block], p, alpha, mean, scale, activated, of_s[block], sums)
+            activate_backward(*(t.detach().numpy() for t in given))
+            of_weight.addmm_(of_answered[block].t(), activated)
+        if ctx.of_batch:
+            means = (sums[:2] / s.shape[0]).to(s.dtype)
+            recentre(*(t.detach().numpy() for t in (s, mean, scale, means, of_s)))
+        of_bias = of_answered.sum(0) if ctx.has_bias else None
+        return of_s, sums[2].to(alpha.dtype), of_weight, of_bias, None, None
+
+
+def _opened(s: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """p, how far each gate is open."""
+    return (s - mean).mul_(scale).sigmoid_()

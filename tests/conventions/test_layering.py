@@ -142,7 +142,16 @@ def test_search_needs_torch_only_where_numba_is_missing() -> None:
 def test_numba_is_looked_for_before_it_is_needed() -> None:
     using = {path.name for path in PACKAGE.rglob("*.py") if any(map(_numba, imports(path)))}
     assert using == {"machine.py", "compiled.py", "kernel.py"}
-    kernels = {"bootstrap", "chain", "dice", "embedding", "neighbour", "recurrence", "table"}
+    kernels = {
+        "bootstrap",
+        "chain",
+        "dice",
+        "embedding",
+        "neighbour",
+        "pairs",
+        "recurrence",
+        "table",
+    }
     users = {"kernel.py"} | {f"{name}_kernel.py" for name in kernels}
     assert _importers("rokkit.compiled") == users
     assert _importers("rokkit.retrieval.kernel") == {"loops.py"}
@@ -150,6 +159,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     assert _importers("rokkit.layers.dice_kernel") == {"dice.py"}
     assert _importers("rokkit.layers.embedding_kernel") == {"embedding.py"}
     assert _importers("rokkit.layers.neighbour_kernel") == {"neighbour_attention.py"}
+    assert _importers("rokkit.layers.pairs_kernel") == {"pairs.py"}
     assert _importers("rokkit.serving.chain_kernel") == {"one_row.py"}
     assert _importers("rokkit.layers.recurrence_kernel") == {"recurrence.py"}
     assert _importers("rokkit.training.table_kernel") == {"table_optim.py"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rokkit.errors import ConfigError
-from rokkit.layers import MLP, Affine, BatchNorm, Dice, Dropout, dice, pair_count, pairwise_products
+from rokkit.layers import MLP, Affine, BatchNorm, Dice, Dropout, pair_count, pairwise_products
 
 
 def test_mlp_is_linear_relu_linear():
@@ -73,45 +73,6 @@ def test_dice_is_its_equation(training):
     mean, var = (n.mean(0), n.var(0)) if training else (np.zeros(3), np.ones(3))
     expected = reference_dice(n, np.array([0.0, 0.3, -0.5]), mean, var)
     np.testing.assert_allclose(dice(s).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("rows", [0, 1, 2, 9, 200])
-def test_the_compiled_dice_is_torchs(training, rows):
-    """Values, gradients by s and α, running statistics; s and its gradient lie column by column."""
-    found = []
-    for compiled in (True, False):
-        torch.manual_seed(rows)
-        layer = Dice(5).train(training)
-        with torch.no_grad():
-            layer.alpha.normal_()
-            layer.norm.running_mean.normal_()
-            layer.norm.running_var.uniform_(0.5, 2)
-        s = (torch.randn(5, rows) * 3 + 1).t().requires_grad_()
-        with pytest.MonkeyPatch.context() as patch:
-            if not compiled:
-                patch.setattr(dice, "loops_apply", lambda tensor: False)
-            activated = layer(s)
-        loss = (activated * torch.randn(5, rows).t()).sum()
-        gradients = torch.autograd.grad(loss, [s, layer.alpha])
-        found.append([activated, *gradients, *layer.buffers()])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("rows", [1, 511, 512, 2000])
-def test_dice_without_a_gradient_is_dice_with_one(rows):
-    torch.manual_seed(rows)
-    layer = Dice(5).eval()
-    with torch.no_grad():
-        layer.alpha.normal_()
-        layer.norm.running_mean.normal_()
-        layer.norm.running_var.uniform_(0.5, 2)
-    s = torch.randn(rows, 5)
-    with torch.no_grad():
-        found = layer(s)
-    assert not found.requires_grad
-    torch.testing.assert_close(found, layer(s).detach(), rtol=1e-5, atol=1e-6)
 
 
 def test_dice_with_a_mask_equals_dice_of_the_kept_rows():
