@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from harness.arguments import kept_in, parser
 from harness.results import table as markdown
-from rokkit.data import load
+from harness.surroundings import called, described, load, surroundings
+from rokkit import data
 from rokkit.experiments import Runs, Settings, system_spec
 from rokkit.experiments.weights import read_weights
 from rokkit.files import write_json, write_text
@@ -38,13 +39,14 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def main() -> None:
     """Measure, print, and write if asked to."""
+    start = load()
     made = parser(__doc__)
     made.add_argument("--params", help=f"study whose encoder to take (default: {PARAMS})")
     made.add_argument("--queries", type=int, default=1024)
     made.add_argument("--graph", action="store_true", help="build and walk the graph too")
     args = made.parse_args()
     settings = Settings.from_yaml(args.params or (QUICK_PARAMS if args.quick else PARAMS))
-    samples = load(settings.dataset, **settings.options_of_data())
+    samples = data.load(settings.dataset, **settings.options_of_data())
     (encoder,) = Runs(device="cpu")([system_spec(settings.encoder, settings, 0)])
     table = read_weights(encoder.folder)["embedding.weight"].numpy()
     index, built = timed(
@@ -68,6 +70,7 @@ def main() -> None:
     for name, building, seconds, share in rows:
         each, ratio = 1e6 * seconds / len(q), rows[0][2] / seconds
         cells.append((name, f"{building:.1f}", f"{each:,.0f}", f"{ratio:,.1f}x", f"{share:.4f}"))
+    about = surroundings(called(), ("rokkit", "torch", "numpy", "faiss-cpu"))
     text = "\n".join(
         [
             markdown(("search", "build s", "µs a query", "against exact", "recall"), cells),
@@ -75,6 +78,8 @@ def main() -> None:
             f"{settings.study_name}: {index.n_rows:,} rows, {index.n_distinct:,} distinct in the "
             f"searched fields, vectors of {index.dim}; K = {settings.k}, {len(q):,} queries, one "
             "thread, processor time.",
+            "",
+            described(about, (start, load())),
         ]
     )
     print(text)

@@ -20,7 +20,8 @@ from sklearn.preprocessing import StandardScaler
 
 from harness.arguments import kept_in, parser
 from harness.results import table
-from rokkit.data import load
+from harness.surroundings import called, described, load, surroundings
+from rokkit import data
 from rokkit.evaluation import auc
 from rokkit.experiments import Report, Runs, Settings, system_spec
 from rokkit.experiments.inputs import Inputs
@@ -70,7 +71,7 @@ def known(teacher: Report, construction: Report) -> dict[str, Known]:
     spec, knowledge = teacher.spec, construction.spec.knowledge
     assert spec.model is not None
     assert knowledge is not None
-    samples = load(spec.data.name, **dict(spec.data.options))
+    samples = data.load(spec.data.name, **dict(spec.data.options))
     inputs = Inputs(spec, samples, "cpu")
     model = load_model(teacher.folder, spec.model, samples)
     base = load_base(construction.folder, knowledge, samples)
@@ -121,6 +122,7 @@ def numbers(study: Settings, user: str) -> list[float]:
 
 def main() -> None:
     """A line per σ."""
+    start = load()
     made = parser(__doc__)
     made.add_argument("--params", type=Path, help=f"study (default: {PARAMS})")
     made.add_argument("--sigmas", type=float, nargs="+", help=f"default: {SIGMAS}")
@@ -131,7 +133,8 @@ def main() -> None:
     for sigma in asked.sigmas or (SIGMAS[:1] if asked.quick else SIGMAS):
         found = numbers(settings_with(params, sigma), asked.user)
         rows.append((f"{sigma:g}", *(f"{one:.4f}" for one in found)))
-    text = table(HEADER, rows) + "\n"
+    about = surroundings(called(), ("rokkit", "torch", "numpy", "scikit-learn"))
+    text = f"{table(HEADER, rows)}\n\n{described(about, (start, load()))}\n"
     print(text, end="")
     folder = kept_in(asked)
     if folder is not None:

@@ -1,5 +1,10 @@
-"""Shapes in annotations are checked while testing; one thread; no deadlines; a tiny data set."""
+"""Shapes in annotations are checked while testing; one thread; no deadlines; a tiny data set.
 
+How long the notebooks take is said at the end.
+"""
+
+from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 import pytest
@@ -37,3 +42,19 @@ def tiny() -> Tiny:
     """Four fields; 12 rows with history, neighbours and padding in both."""
     torch.manual_seed(0)
     return Tiny(tiny_schema(), tiny_batch())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many cells of notebooks ran, and how long: their part of a run of all tests."""
+    held: Iterable[object] = chain.from_iterable(terminalreporter.stats.values())
+    cells = [
+        one
+        for one in held
+        if isinstance(one, pytest.TestReport) and one.nodeid.split("::")[0].endswith(".ipynb")
+    ]
+    if cells:
+        count = len({one.nodeid for one in cells})
+        seconds = sum(one.duration for one in cells)
+        terminalreporter.write_line(
+            f"notebooks: {count} cells, {seconds:.0f} s (of one process; a file stays on one)"
+        )

@@ -4,9 +4,10 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from ctr.page import about, left_out, spread
+from ctr.page import left_out, spread
 from harness.goals import Goal, goals_table
 from harness.results import Cases, table
+from harness.surroundings import described
 
 Case = Mapping[str, Any]
 KNOWLEDGE, RIM = "din+rok", "rim"
@@ -118,7 +119,7 @@ def _section(case: Case) -> list[str]:
         for name, each in case["bytes"].items()
         for what, held in each.items()
     ]
-    parts = [about(case), table(header, rows)]
+    parts = [described(case["about"], case["load"]), table(header, rows)]
     if sizes:
         parts.append(table(("What it takes to answer", "", "MB"), sizes))
     return [*parts, *left_out(case)]

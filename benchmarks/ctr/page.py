@@ -23,18 +23,6 @@ def spread(rate: Mapping[str, float], digits: int = 0) -> str:
     return f"{rate['median']:,.{digits}f} ({low} – {high})"
 
 
-def about(case: Case) -> str:
-    """The command, the machine and how busy it was, the versions."""
-    surroundings = case["about"]
-    machine, held = surroundings["machine"], surroundings["versions"]
-    versions = ", ".join(f"{name} {version}" for name, version in held.items())
-    start, end = case["load"]
-    return (
-        f"`{surroundings['command']}`, {surroundings['date']}. {machine['cpu']}, "
-        f"{machine['cores']} cores, load {start} at the start and {end} at the end. {versions}."
-    )
-
-
 def left_out(case: Case) -> list[str]:
     """What dropped out and why, as a paragraph if there is any."""
     reasons = case.get("left_out", [])

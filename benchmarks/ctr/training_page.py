@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ctr.frameworks import MODELS, PEERS
-from ctr.page import about, left_out, ratios, spread
+from ctr.page import left_out, ratios, spread
 from harness.goals import Goal, goals_table
 from harness.results import Cases, table
+from harness.surroundings import described
 
 Case = Mapping[str, Any]
 REFERENCE = "ours, lazy-adam"
@@ -202,7 +203,7 @@ def _section(name: str, case: Case) -> list[str]:
     make = {TABLE: _table_size, IMPORTS: _imports}.get(name)
     if make is None:
         make = _accuracy if "trained" in case else _speed
-    return [about(case), make(case), *left_out(case)]
+    return [described(case["about"], case["load"]), make(case), *left_out(case)]
 
 
 def _speed(case: Case) -> str:

@@ -5,7 +5,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,19 @@ def surroundings(command: Iterable[str], packages: Iterable[str]) -> dict[str, A
         "command": shlex.join(command),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def described(about: Mapping[str, Any], loads: Sequence[float | None]) -> str:
+    """A sentence of `surroundings`: command, date, machine, how busy it was, versions.
+
+    `loads` are those at the start and at the end.
+    """
+    machine, (start, end) = about["machine"], loads
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"`{about['command']}`, {about['date']}. {machine['cpu']}, {machine['cores']} cores, load "
+        f"{start} at the start and {end} at the end. {versions}."
+    )
 
 
 def called() -> list[str]:

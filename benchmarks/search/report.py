@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.goals import Goal, goals_table
 from harness.results import Cases, table
+from harness.surroundings import described
 from search.engines import OURS
 from search.field import BEFORE
 from search.hard_shapes import SHAPES
@@ -93,22 +94,12 @@ def _rank(case: Case) -> tuple[bool, str, int, int]:
 
 
 def _section(case: Case) -> list[str]:
-    parts = [_about(case), _building(case)]
+    parts = [described(case["about"], case["load"]), _building(case)]
     for k, speed in sorted(case["speed"].items(), key=lambda held: int(held[0])):
         parts += [f"K = {k}. {_ours(case, k)}", _speed(speed, case["latency"][k], case["exact"][k])]
     if case["left_out"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {one}" for one in case["left_out"]))
     return parts
-
-
-def _about(case: Case) -> str:
-    machine, about = case["about"]["machine"], case["about"]
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    start, end = case["load"]
-    return (
-        f"`{about['command']}`, {about['date']}. {machine['cpu']}, {machine['cores']} cores, load "
-        f"{start} at the start and {end} at the end. {versions}."
-    )
 
 
 def _ours(case: Case, k: str) -> str:
