@@ -28,10 +28,9 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from ctr.page import about  # noqa: E402
 from harness.arguments import kept_in, parsed, parser  # noqa: E402
 from harness.results import table  # noqa: E402
-from harness.surroundings import load, surroundings  # noqa: E402
+from harness.surroundings import described, load, surroundings  # noqa: E402
 from rokkit.experiments import CLAIMS, efficiency  # noqa: E402
 from rokkit.files import write_text  # noqa: E402
 
@@ -216,7 +215,7 @@ def main() -> int:
     print(ends)
     folder = kept_in(options)
     if folder is not None:
-        where = about({"about": facts, "load": [before, load()]})
+        where = described(facts, (before, load()))
         write_text(folder / "kill_batch.md", page(starts, options.notebooks, ends, where))
     return 1 if wrong or not wanted else 0
 

@@ -24,7 +24,7 @@ def worth_a_loop(tensor: Tensor) -> bool:
     Not under autocast, which chooses the type of each product itself.
     """
     return (
-        (torch.is_grad_enabled() or tensor.shape[0] >= MANY)
-        and loops_apply(tensor)
+        loops_apply(tensor)
         and not torch.is_autocast_enabled(tensor.device.type)
+        and (torch.is_grad_enabled() or tensor.shape[0] >= MANY)
     )

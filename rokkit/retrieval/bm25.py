@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.config import require
-from rokkit.errors import DataError
+from rokkit.errors import ConfigError, DataError
 from rokkit.machine import cores
 from rokkit.retrieval import loops
 from rokkit.retrieval.checks import MAX_ROWS, check_ids, check_k, row_limits, searched_columns
@@ -58,10 +58,21 @@ class BM25Index:
         self._n_rows = len(base) + (0 if tail is None else len(tail))
 
     @classmethod
-    def build(cls, x: NDArray[np.int32], fields: Sequence[int] | None = None) -> "BM25Index":
+    def build(
+        cls,
+        x: NDArray[np.int32],
+        fields: Sequence[int] | None = None,
+        *,
+        grouped_by: int | None = None,
+    ) -> "BM25Index":
         """Index the rows `x` int32 [N, F] on the columns `fields` (all by default).
 
-        The order of `fields` does not matter. Raises DataError for an `x` of another type or
+        The order of `fields` does not matter. `grouped_by` is one of them, whose rows are stored
+        once more, together: a search is a tenth faster if it is the column whose lists are read
+        most, the user in a log of clicks, and the answers are the same. Takes 8 bytes a row for
+        every 64 bits that a row of the searched fields has.
+
+        Raises DataError for an `x` of another type or
         shape, without rows, or with a negative id, and ConfigError for columns that do not exist.
         """
         begun = time.perf_counter()
@@ -71,7 +82,12 @@ class BM25Index:
             raise DataError(f"x has {n} rows; an index takes 1 to {MAX_ROWS}.")
         spans = {column: Span.of(x, column) for column in searched_columns(fields, columns)}
         check_spans(spans, n)
-        base = Segment.build(x, spans)
+        if grouped_by is not None and grouped_by not in spans:
+            raise ConfigError(
+                f"grouped_by is column {grouped_by}; expected one of those that are searched, "
+                f"{list(spans)}."
+            )
+        base = Segment.build(x, spans, grouped_by=grouped_by)
         return cls(base, columns, time.perf_counter() - begun)
 
     def appended(self, x: NDArray[np.int32]) -> "BM25Index":
@@ -120,7 +136,7 @@ class BM25Index:
         pairs = zip(self._base.slots, self._tail.slots, strict=True)
         spans = {one.column: one.span.joined(other.span) for one, other in pairs}
         rows = np.concatenate([self._base.ids(), self._tail.ids()])
-        base = Segment.build(rows, spans, range(len(spans)))
+        base = Segment.build(rows, spans, range(len(spans)), grouped_by=self._base.grouped_by)
         return BM25Index(base, self._columns, self._build_seconds + time.perf_counter() - begun)
 
     @property
@@ -137,6 +153,11 @@ class BM25Index:
     def fields(self) -> tuple[int, ...]:
         """The columns that are searched, ascending."""
         return self._base.columns
+
+    @property
+    def grouped_by(self) -> int | None:
+        """The column whose rows are stored together as well."""
+        return self._base.grouped_by
 
     @property
     def build_seconds(self) -> float:

@@ -2,8 +2,10 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rokkit.config import build
 from rokkit.errors import ArtefactError, ConfigError
@@ -12,6 +14,7 @@ from rokkit.paths import shown
 from rokkit.retrieval.segment import Segment, Slot
 
 FORMAT = 1  # of the folder, and of what a search answers
+LEFT_OUT_IF_EMPTY = ("grouped",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class _Meta:
     postings: int
     build_seconds: float
     slots: tuple[Slot, ...]
+    grouped: int = 0  # rows stored again; folders from before rows could be grouped do not say
+    grouped_slot: int = -1
 
 
 def write_index(folder: Path, segment: Segment, columns: int, build_seconds: float) -> None:
@@ -39,10 +44,13 @@ def write_index(folder: Path, segment: Segment, columns: int, build_seconds: flo
         postings=len(segment.postings),
         build_seconds=build_seconds,
         slots=segment.slots,
+        grouped=len(segment.grouped),
+        grouped_slot=segment.grouped_slot,
     )
     with folder_aside(folder) as draft:
         for name, array in segment.arrays.items():
-            save_array(draft / f"{name}.npy", array)
+            if len(array) or name not in LEFT_OUT_IF_EMPTY:
+                save_array(draft / f"{name}.npy", array)
         write_json(draft / "meta.json", asdict(meta))
 
 
@@ -63,9 +71,13 @@ def read_index(folder: Path) -> tuple[Segment, int, float]:
         "weights": ((meta.lists,), np.float64),
         "postings": ((meta.postings,), np.int32),
         "rows": ((meta.rows, meta.words), np.uint64),
+        "grouped": ((meta.grouped, meta.words), np.uint64),
     }
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name, (shape, dtype) in shapes.items():
+        if name in LEFT_OUT_IF_EMPTY and not shape[0]:
+            arrays[name] = np.empty(shape, dtype)
+            continue
         arrays[name] = load_array(folder / f"{name}.npy")
         if arrays[name].shape != shape or arrays[name].dtype != dtype:
             raise ArtefactError(
@@ -77,7 +89,22 @@ def read_index(folder: Path) -> tuple[Segment, int, float]:
             f"{shown(folder)}: starts.npy counts {arrays['starts'][-1]} postings; "
             f"expected {meta.postings}. Remove the folder and run again."
         )
-    return Segment(slots=meta.slots, **arrays), meta.columns, meta.build_seconds
+    _check_grouped(folder, meta, arrays["starts"])
+    segment = Segment(slots=meta.slots, grouped_slot=meta.grouped_slot, **arrays)
+    return segment, meta.columns, meta.build_seconds
+
+
+def _check_grouped(folder: Path, meta: _Meta, starts: NDArray[np.int64]) -> None:
+    """ArtefactError unless as many rows are grouped as the lists of their slot hold."""
+    expected = 0
+    if 0 <= meta.grouped_slot < len(meta.slots):
+        slot = meta.slots[meta.grouped_slot]
+        expected = int(starts[slot.base + slot.size] - starts[slot.base])
+    if meta.grouped != expected or not -1 <= meta.grouped_slot < len(meta.slots):
+        raise ArtefactError(
+            f"{shown(folder)}/meta.json says {meta.grouped} rows are grouped by slot "
+            f"{meta.grouped_slot}, whose lists hold {expected}. Remove the folder and run again."
+        )
 
 
 def _read_meta(path: Path) -> _Meta:

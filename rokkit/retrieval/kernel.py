@@ -25,7 +25,7 @@ from rokkit.compiled import compiled
 ONE_THREAD = True  # per call
 # Up to this many matching fields the keys of all 2^n masks are tabulated per query; above it the
 # sum is formed row by row, in the same order and so with the same bits.
-TABLE_FIELDS = 8
+TABLE_FIELDS = 9
 PREFETCH = 12  # rows ahead
 LOW = 0xFFFFFFFF
 ONE = np.uint64(1)
@@ -185,6 +185,8 @@ def search(
     weights: NDArray[np.float64],
     postings: NDArray[np.int32],
     rows: NDArray[np.uint64],
+    grouped: NDArray[np.uint64],
+    grouped_slot: int,
     ids: NDArray[np.int32],
     score_bits: NDArray[np.int32],
     touched: NDArray[np.int32],
@@ -213,10 +215,12 @@ def search(
     single = np.empty(1 << TABLE_FIELDS, np.float32)
     bits = single.view(np.int32)
     best = np.empty(k, np.int64)
+    first_grouped = starts[plan[max(grouped_slot, 0), BASE]]
 
     for b in range(q.shape[0]):
         # The lists of this query: fields whose id the pool holds, in field order.
         n_live = 0
+        grouped_field = -1
         wanted[:], top[:], rest[:], done[:] = 0, 0, 0, 0
         for j in range(n_fields):
             value = np.int64(q[b, plan[j, COLUMN]])
@@ -228,6 +232,8 @@ def search(
             at = plan[j, BASE] + code
             if starts[at] == starts[at + 1]:
                 continue
+            if j == grouped_slot:
+                grouped_field = n_live
             begin[n_live] = starts[at]
             end[n_live] = starts[at + 1]
             weight[n_live] = weights[at]
@@ -266,22 +272,27 @@ def search(
             alone = np.int64(1) << field  # of most rows of a list no other field matches
             of_alone = table[alone] if tabulated else _key(alone, n_live, weight, single, bits)
             stop = end[field]
-            for i in range(begin[field], min(begin[field] + PREFETCH, stop)):
-                prefetch(rows, postings[i])
+            # Grouped rows lie one after the other, which the processor sees by itself.
+            in_order = field == grouped_field
+            source = grouped if in_order else rows
+            if not in_order:
+                for i in range(begin[field], min(begin[field] + PREFETCH, stop)):
+                    prefetch(rows, postings[i])
             for i in range(begin[field], stop):
                 row = np.int64(postings[i])
                 # The list ascends, so a row that cannot win on a tie ends it.
                 if row >= limit or bound - row <= worst:
                     break
-                if i + PREFETCH < stop:
+                if not in_order and i + PREFETCH < stop:
                     prefetch(rows, postings[i + PREFETCH])
+                lies = i - first_grouped if in_order else row
                 looked += 1
                 mask = np.int64(0)
                 earlier = False  # in a list that is done with
                 for w in range(n_words):
                     # A field equals the query's if no bit of it differs. `rest` carries into the
                     # highest bit if one below does, and never further.
-                    differs = (rows[row, w] ^ wanted[w]) & (top[w] | rest[w])
+                    differs = (source[lies, w] ^ wanted[w]) & (top[w] | rest[w])
                     same = ~(((differs & rest[w]) + rest[w]) | differs) & top[w]
                     if same & done[w]:
                         earlier = True

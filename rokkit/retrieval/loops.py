@@ -52,11 +52,16 @@ class Loops(Protocol):
         weights: NDArray[np.float64],
         postings: NDArray[np.int32],
         rows: NDArray[np.uint64],
+        grouped: NDArray[np.uint64],
+        grouped_slot: int,
         ids: NDArray[np.int32],
         score_bits: NDArray[np.int32],
         touched: NDArray[np.int32],
     ) -> int:
         """Search for the queries `q` [B, F]; the first query with a negative id, or -1.
+
+        `grouped` are the packed rows once more, in the order of the lists of the plan's row
+        `grouped_slot`; -1 if there are none.
 
         Writes `ids` [B, k] (-1 where there is no hit), `score_bits` [B, k] (the float32 scores seen
         as int32) and `touched` [B], the number of rows looked at, which the two differ in.

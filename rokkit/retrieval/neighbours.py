@@ -214,7 +214,13 @@ def _key(**parts: Any) -> str:
 
 def _index(samples: Samples, columns: tuple[int, ...]) -> BM25Index:
     folder = samples.folder / "index" / f"bm25-{_key(columns=columns)}"
-    made_once(folder, lambda: BM25Index.build(samples.pool.x, columns).save(folder))
+    user = samples.schema.user_column
+    grouped_by = user if user in columns else None
+
+    def make() -> None:
+        BM25Index.build(samples.pool.x, columns, grouped_by=grouped_by).save(folder)
+
+    made_once(folder, make)
     index = BM25Index.open(folder)
     if index.n_rows != len(samples.pool) or index.fields != columns:
         raise ArtefactError(

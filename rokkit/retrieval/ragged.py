@@ -59,11 +59,13 @@ def search(
     weights: NDArray[np.float64],
     postings: NDArray[np.int32],
     rows: NDArray[np.uint64],
+    grouped: NDArray[np.uint64],
+    grouped_slot: int,
     ids: NDArray[np.int32],
     score_bits: NDArray[np.int32],
     touched: NDArray[np.int32],
 ) -> int:
-    """As in `Loops`."""
+    """As in `Loops`; every row is read where it lies in `rows`."""
     (negative,) = np.nonzero((q[:, plan[:, 0]] < 0).any(axis=1))
     if len(negative):
         return int(negative[0])

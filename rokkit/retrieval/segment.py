@@ -16,7 +16,13 @@ from rokkit.retrieval.packing import lay_out
 SPARE_LISTS = 2**26
 ROWS_AT_ONCE = 2**20  # unpacked, so that temporaries stay small
 Searched = tuple[
-    NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.uint64]
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.int32],
+    NDArray[np.uint64],
+    NDArray[np.uint64],
+    int,
 ]
 
 
@@ -89,22 +95,30 @@ class Segment:
     weights: NDArray[np.float64]  # [lists]: idf of each id
     postings: NDArray[np.int32]  # rows of this segment, ascending in each list
     rows: NDArray[np.uint64]  # [N, words], packed
-    # Plan, starts, weights, postings and rows: what a search of `Loops` takes, in its order.
+    grouped: NDArray[np.uint64]  # [its postings, words]: rows again, in the order of a slot's lists
+    grouped_slot: int  # which slot's; -1: no rows are grouped
+    # Plan, the arrays and `grouped_slot`: what a search of `Loops` takes, in its order.
     searched: Searched = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, array in self.arrays.items():
             object.__setattr__(self, name, frozen(array))
         plan = frozen(np.array([astuple(slot) for slot in self.slots], dtype=np.int64))
-        object.__setattr__(self, "searched", (plan, *self.arrays.values()))
+        object.__setattr__(self, "searched", (plan, *self.arrays.values(), self.grouped_slot))
 
     @classmethod
     def build(
-        cls, x: NDArray[np.int32], spans: Mapping[int, Span], at: Sequence[int] | None = None
+        cls,
+        x: NDArray[np.int32],
+        spans: Mapping[int, Span],
+        at: Sequence[int] | None = None,
+        *,
+        grouped_by: int | None = None,
     ) -> "Segment":
         """The rows `x` int32 [N, C], searched by the pool's columns of `spans`, ascending.
 
         `spans` are those of these rows; `at` says where in `x` the columns lie (None: in place).
+        `grouped_by` is the column of the pool, if any, whose rows are stored together as well.
         """
         x = frozen(x)
         at = tuple(spans) if at is None else at
@@ -123,7 +137,22 @@ class Segment:
             cursor = starts[slot.lists(slot.span)].copy()
             form.fill_postings(x, column, slot.first, cursor, postings)
         weights = idf(len(x), counts)
-        return cls(slots=slots, starts=starts, weights=weights, postings=postings, rows=rows)
+        grouped_slot = -1 if grouped_by is None else list(spans).index(grouped_by)
+        if grouped_slot < 0:
+            grouped = rows[:0]
+        else:
+            slot = slots[grouped_slot]
+            begin, end = starts[slot.base], starts[slot.base + slot.size]
+            grouped = rows[postings[begin:end]]
+        return cls(
+            slots=slots,
+            starts=starts,
+            weights=weights,
+            postings=postings,
+            rows=rows,
+            grouped=grouped,
+            grouped_slot=grouped_slot,
+        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -134,9 +163,15 @@ class Segment:
         return tuple(slot.column for slot in self.slots)
 
     @property
+    def grouped_by(self) -> int | None:
+        """The column of the pool whose rows are stored together as well."""
+        return None if self.grouped_slot < 0 else self.slots[self.grouped_slot].column
+
+    @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is needed beside the slots to have the segment again, by name."""
-        return {name: getattr(self, name) for name in ("starts", "weights", "postings", "rows")}
+        names = ("starts", "weights", "postings", "rows", "grouped")
+        return {name: getattr(self, name) for name in names}
 
     def ids(self) -> NDArray[np.int32]:
         """[N, searched fields]: the rows unpacked."""

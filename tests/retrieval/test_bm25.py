@@ -60,10 +60,13 @@ def assert_same(
 
 
 @settings(max_examples=300)
-@given(cases())
-def test_equals_brute_force(case: Case) -> None:
+@given(cases(), st.data())
+def test_equals_brute_force(case: Case, data: st.DataObject) -> None:
     x, q, k, fields, before = case
-    index = BM25Index.build(x, fields)
+    searched = sorted(range(x.shape[1]) if fields is None else fields)
+    grouped_by = data.draw(st.none() | st.sampled_from(searched))
+    index = BM25Index.build(x, fields, grouped_by=grouped_by)
+    assert index.grouped_by == grouped_by
     assert_same(index.search(q, k, before), brute_force(x, q, k, fields, before))
 
 
@@ -331,3 +334,17 @@ def test_bad_query(q: Any, k: Any, before: Any, error: type[Exception], message:
 def test_bad_threads() -> None:
     with pytest.raises(ConfigError, match="threads is 0"):
         BM25Index.build(GOOD).search(GOOD, 1, threads=0)
+
+
+def test_rows_are_grouped_by_a_searched_column_only() -> None:
+    x = np.array([[1, 3, 5], [2, 4, 6]], np.int32)
+    with pytest.raises(ConfigError, match=r"grouped_by is column 1; .*\[0, 2\]"):
+        BM25Index.build(x, (0, 2), grouped_by=1)
+
+
+def test_grouped_rows_are_those_of_the_lists() -> None:
+    # User 1 has rows 0 and 3, user 2 rows 1 and 2; row 4 has none and is in no list.
+    x = np.array([[1, 5], [2, 6], [2, 7], [1, 8], [0, 9]], np.int32)
+    segment = BM25Index.build(x, grouped_by=0)._base
+    np.testing.assert_array_equal(segment.grouped, segment.rows[[0, 3, 1, 2]])
+    assert len(BM25Index.build(x)._base.grouped) == 0

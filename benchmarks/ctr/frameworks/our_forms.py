@@ -95,7 +95,8 @@ def _rim(ours: Ours) -> list[Stage]:
     """Search among the train rows, gather what was found, forward."""
     schema, pool, test = ours.samples.schema, ours.samples.train, ours.samples.test
     model = folded(create_model("rim", schema, embed_dim=EMBEDDING, hidden=HIDDEN))
-    index = BM25Index.build(pool.x, schema.retrieval_columns)
+    columns = schema.retrieval_columns
+    index = BM25Index.build(pool.x, columns, grouped_by=schema.user_column)
     index.save(ours.folder / "index")
     ours.bytes["index"] = _size(ours.folder / "index")
     ours.bytes["pool"] = pool.x.nbytes + pool.y.nbytes
