@@ -6,6 +6,7 @@ from rokkit.layers.attention import (
     ActivationUnit,
     BehaviourAttention,
     BilinearUnit,
+    fixed_shapes,
     masked_softmax,
 )
 from rokkit.layers.batch_norm import BatchNorm
@@ -74,6 +75,7 @@ __all__ = [
     "best_behaviours",
     "drawn",
     "dropped",
+    "fixed_shapes",
     "hidden_layers",
     "id_nodes",
     "information_gain",

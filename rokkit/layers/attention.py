@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rokkit.config import require
+from rokkit.layers.attended import weighted_sums
 from rokkit.layers.dice import Dice, dice_then_linear
 from rokkit.layers.pairs import pair_layer
 
@@ -106,14 +107,24 @@ class BehaviourAttention(nn.Module):
             row = torch.arange(q.shape[0], device=q.device).repeat_interleave(keys.shape[1])
             scores = self.unit(q, keys.flatten(0, 1), row, mask.flatten()).view(mask.shape)
             weights = masked_softmax(scores, mask)
-        else:
-            place = mask.flatten().nonzero().squeeze(1)
-            packed = keys.flatten(0, 1).index_select(0, place)
-            found = self.unit(q, packed, place // keys.shape[1] if len(q) > 1 else None)
-            scores = found.new_full((mask.numel(),), torch.finfo(found.dtype).min)
-            scores.index_copy_(0, place, found)
-            weights = scores.view(mask.shape).softmax(1) * mask
-        return torch.bmm(weights[:, None], keys).squeeze(1)
+            return torch.bmm(weights[:, None], keys).squeeze(1)
+        place = mask.flatten().nonzero().squeeze(1)
+        return self.packed(q, keys.flatten(0, 1).index_select(0, place), place, mask)
+
+    def packed(
+        self,
+        q: Float[Tensor, "B D"],
+        k: Float[Tensor, "n D"],
+        place: Int[Tensor, "n"],
+        mask: Bool[Tensor, "B T"],
+    ) -> Float[Tensor, "B D"]:
+        """The same of the behaviours k alone, which lie at `place` of the flattened mask."""
+        row = place // mask.shape[1]
+        found = self.unit(q, k, row if len(q) > 1 else None)
+        scores = found.new_full((mask.numel(),), torch.finfo(found.dtype).min)
+        scores.index_copy_(0, place, found)
+        weights = scores.view(mask.shape).softmax(1).flatten().index_select(0, place)
+        return weighted_sums(weights, k, row, len(q))
 
 
 class ProductAttention(nn.Module):

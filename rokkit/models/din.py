@@ -21,7 +21,13 @@ from torch import Tensor
 from rokkit.config import require
 from rokkit.data.batch import Batch
 from rokkit.data.schema import Schema
-from rokkit.layers import ActivationUnit, BehaviourAttention, BilinearUnit, IdEmbedding
+from rokkit.layers import (
+    ActivationUnit,
+    BehaviourAttention,
+    BilinearUnit,
+    IdEmbedding,
+    fixed_shapes,
+)
 from rokkit.models.base import Backbone, HeadConfig, flat, join
 from rokkit.models.registry import register_backbone
 
@@ -75,7 +81,11 @@ class DIN(Backbone):
         self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
     ) -> Float[Tensor, "B D"]:
         assert batch.history is not None
-        q = self.item_tuple(x)  # [B, D]
-        keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
-        phi: Tensor = self.attention(q, keys, batch.history_mask)
-        return phi
+        q, mask = self.item_tuple(x), batch.history_mask  # [B, D], [B, T]
+        if fixed_shapes(mask):
+            keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
+            phi: Tensor = self.attention(q, keys, mask)
+            return phi
+        place = mask.flatten().nonzero().squeeze(1)  # padding is not looked up
+        ids = batch.history.flatten(0, 1).index_select(0, place)
+        return self.attention.packed(q, embedding.of_history(ids).flatten(1), place, mask)

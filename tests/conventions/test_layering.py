@@ -156,6 +156,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     assert _importers("rokkit.compiled") == users
     assert _importers("rokkit.retrieval.kernel") == {"loops.py"}
     assert _importers("rokkit.evaluation.bootstrap_kernel") == {"bootstrap.py"}
+    assert _importers("rokkit.layers.attended_kernel") == {"attended.py"}
     assert _importers("rokkit.layers.dice_kernel") == {"dice.py"}
     assert _importers("rokkit.layers.embedding_kernel") == {"embedding.py"}
     assert _importers("rokkit.layers.neighbour_kernel") == {"neighbour_attention.py"}

@@ -1,10 +1,10 @@
-"""The layers of DIN's unit that go through their rows in blocks, against torch's operations."""
+"""The compiled layers of DIN's attention, against torch's operations."""
 
 import pytest
 import torch
 from torch import nn
 
-from rokkit.layers import ActivationUnit, BehaviourAttention, Dice, blocks, dice, pairs
+from rokkit.layers import ActivationUnit, BehaviourAttention, Dice, attended, blocks, dice, pairs
 
 ROWS = [0, 1, 2, 9, 64, 200]  # with blocks of 64: none, a part, just one, several
 
@@ -79,6 +79,23 @@ def test_the_layer_of_pairs_is_torchs(rows):
     by_blocks, by_torch = both_ways(pairs, compute)
     assert_close(by_blocks, by_torch)
     assert not by_blocks[1][2].any()
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_weighted_sums_are_torchs(rows):
+    """Values and both gradients; row 2 of 4 has no behaviours."""
+
+    def compute():
+        torch.manual_seed(rows)
+        weights, k = torch.rand(rows, requires_grad=True), torch.randn(3, rows).t().requires_grad_()
+        row = torch.tensor([0, 1, 3])[torch.arange(rows) * 3 // max(rows, 1)]
+        sums = attended.weighted_sums(weights, k, row, 4)
+        loss = (sums * torch.randn(3, 4).t()).sum()
+        return [sums, *torch.autograd.grad(loss, [weights, k])]
+
+    by_loop, by_torch = both_ways(attended, compute)
+    assert_close(by_loop, by_torch)
+    assert not by_loop[0][2].any()
 
 
 @pytest.mark.parametrize("rows", [1, 511, 512, 2000])
