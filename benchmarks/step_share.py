@@ -185,19 +185,32 @@ def page(cases: Cases) -> str:
         times = f"{found['total'] / found['floor']:.1f}" if found["floor"] else "–"
         rows.append((name, *(f"{found[part]:.2f}" for part in (*PARTS, "floor")), times))
     held = [goal(name, found) for name, found in cases.items() if name.startswith("din,")]
-    said = [
-        f"{name}: `{one['about']['command']}`, {one['about']['date']}, "
-        f"{one['about']['machine']['cpu']}, torch {one['about']['versions']['torch']}, "
-        f"load {one['load'][0]} to {one['load'][1]}."
-        for name, one in cases.items()
-    ]
     about = (
         "Milliseconds of a step on one thread, medians. Floor: the step's products of matrices "
         f"alone, at the rate of a product of {SIDE} x {SIDE}. The goal is of what lies outside "
         "forward, backward and optimizer."
     )
     heads = ("Case", *PARTS, "floor", "total / floor")
-    return "\n\n".join([about, table(heads, rows), goals_table(held), *said])
+    return "\n\n".join([about, table(heads, rows), goals_table(held), *_where(cases)])
+
+
+def _where(cases: Cases) -> list[str]:
+    """How, when and on what machine; one sentence for all cases of one command."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for name, one in cases.items():
+        about = one["about"]
+        same = (about["command"], about["machine"]["cpu"], about["versions"]["torch"])
+        together.setdefault(same, []).append(name)
+    said = []
+    for (command, cpu, version), names in together.items():
+        dates = sorted(cases[name]["about"]["date"] for name in names)
+        loads = [one for name in names for one in cases[name]["load"]]
+        whose = "" if len(together) == 1 else f"{', '.join(names)}: "
+        said.append(
+            f"{whose}`{command}`, {dates[0]} to {dates[-1]}, {cpu}, torch {version}, load "
+            f"{min(loads)} to {max(loads)}."
+        )
+    return said
 
 
 def main() -> int:
