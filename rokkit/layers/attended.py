@@ -20,8 +20,6 @@ def weighted_sums(
     if worth_a_loop(k) and weights.dtype == k.dtype:
         sums: Tensor = _WeightedSums.apply(weights, k, row, rows)  # type: ignore[no-untyped-call]
         return sums
-    if rows == 1:
-        return weights[None] @ k
     weighed = weights[:, None] * k
     return weighed.new_zeros(rows, k.shape[1]).index_add(0, row, weighed)
 

@@ -119,8 +119,11 @@ class BehaviourAttention(nn.Module):
         mask: Bool[Tensor, "B T"],
     ) -> Float[Tensor, "B D"]:
         """The same of the behaviours k alone, which lie at `place` of the flattened mask."""
+        if len(q) == 1:
+            alone: Tensor = self.unit(q, k, None).softmax(0)[None] @ k
+            return alone
         row = place // mask.shape[1]
-        found = self.unit(q, k, row if len(q) > 1 else None)
+        found = self.unit(q, k, row)
         scores = found.new_full((mask.numel(),), torch.finfo(found.dtype).min)
         scores.index_copy_(0, place, found)
         weights = scores.view(mask.shape).softmax(1).flatten().index_select(0, place)

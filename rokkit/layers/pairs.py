@@ -27,13 +27,14 @@ def pair_layer(
 
     Without `row` there is one target. Where compiled loops apply, q∘k is never held for all.
     """
-    if row is not None and worth_a_loop(k):
+    if row is None:  # W_k + W_p diag(q) is one matrix for all behaviours
+        w_k, w_p = weight.tensor_split(2, 1)
+        return functional.linear(k, torch.addcmul(w_k, w_p, q), of_query[0])
+    if worth_a_loop(k):
         layer: Tensor = _PairLayer.apply(q, of_query, k, row, weight)  # type: ignore[no-untyped-call]
         return layer
-    if row is not None:
-        q, of_query = q.index_select(0, row), of_query.index_select(0, row)
-    s = functional.linear(torch.cat([k, q * k], 1), weight)
-    s += of_query  # in place: a tensor of n x H less
+    s = functional.linear(torch.cat([k, q.index_select(0, row) * k], 1), weight)
+    s += of_query.index_select(0, row)  # in place: a tensor of n x H less
     return s
 
 
