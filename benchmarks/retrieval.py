@@ -96,7 +96,7 @@ def differing(cases: Cases) -> list[str]:
 def arguments() -> argparse.Namespace:
     """What is asked for; sizes are filled in for --quick."""
     made = parser(__doc__)
-    made.add_argument("--rows", type=size, nargs="+", help="sizes of the pool (default: 1e6)")
+    made.add_argument("--rows", type=size, nargs="*", help="sizes of the pool (default: 1e6)")
     made.add_argument(
         "--fields",
         nargs="+",
