@@ -218,7 +218,7 @@ def test_growth_memory_and_import_are_judged() -> None:
     }
     found = judged(cases)
     assert found["A step at 5,000,000 rows, of one at 100,000"] == (1.625, "not met")
-    dense = "A step at 5,000,000 rows, against a dense Adam, the peers' default"
+    dense = f"A step at 5,000,000 rows, against a dense Adam, the peers' default ({LAZY})"
     assert found[dense] == (130.0, "met")
     share, verdict = found["DIN, batch 4,096, peak memory, of the best peer's"]
     assert share == pytest.approx(600 / 1300)

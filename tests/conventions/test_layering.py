@@ -143,6 +143,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     using = {path.name for path in PACKAGE.rglob("*.py") if any(map(_numba, imports(path)))}
     assert using == {"machine.py", "compiled.py", "kernel.py"}
     kernels = {
+        "attended",
         "bootstrap",
         "chain",
         "dice",

@@ -237,7 +237,10 @@ def test_what_a_server_holds_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert held.at[name, "weights MB"] == 4 * report.parameters["total"] / 1e6
     pool = samples.pool
     assert held.at["RIM", "pool MB"] == len(pool) * (4 * pool.x.shape[1] + 1) / 1e6
-    index = BM25Index.build(np.asarray(pool.x), samples.schema.retrieval_columns)
+    schema = samples.schema
+    index = BM25Index.build(
+        np.asarray(pool.x), schema.retrieval_columns, grouped_by=schema.user_column
+    )
     assert held.at["RIM", "index MB"] == index.n_bytes / 1e6
     length = reports[1].spec.history_length
     kept = sum(
