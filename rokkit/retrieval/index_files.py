@@ -98,8 +98,8 @@ def _check_grouped(folder: Path, meta: _Meta, starts: NDArray[np.int64]) -> None
     """ArtefactError unless as many rows are grouped as the lists of their slot hold."""
     expected = 0
     if 0 <= meta.grouped_slot < len(meta.slots):
-        slot = meta.slots[meta.grouped_slot]
-        expected = int(starts[slot.base + slot.size] - starts[slot.base])
+        in_lists = meta.slots[meta.grouped_slot].held(starts)
+        expected = in_lists.stop - in_lists.start
     if meta.grouped != expected or not -1 <= meta.grouped_slot < len(meta.slots):
         raise ArtefactError(
             f"{shown(folder)}/meta.json says {meta.grouped} rows are grouped by slot "

@@ -85,6 +85,10 @@ class Slot:
         begin = self.base + ids.first - self.first
         return slice(begin, begin + ids.size)
 
+    def held(self, starts: NDArray[np.int64]) -> slice:
+        """Where in the postings its lists lie, one after the other."""
+        return slice(int(starts[self.base]), int(starts[self.base + self.size]))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
@@ -138,19 +142,14 @@ class Segment:
             form.fill_postings(x, column, slot.first, cursor, postings)
         weights = idf(len(x), counts)
         grouped_slot = -1 if grouped_by is None else list(spans).index(grouped_by)
-        if grouped_slot < 0:
-            grouped = rows[:0]
-        else:
-            slot = slots[grouped_slot]
-            begin, end = starts[slot.base], starts[slot.base + slot.size]
-            grouped = rows[postings[begin:end]]
+        in_lists = slots[grouped_slot].held(starts) if grouped_slot >= 0 else slice(0)
         return cls(
             slots=slots,
             starts=starts,
             weights=weights,
             postings=postings,
             rows=rows,
-            grouped=grouped,
+            grouped=rows[postings[in_lists]],
             grouped_slot=grouped_slot,
         )
 
