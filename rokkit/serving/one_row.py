@@ -6,7 +6,6 @@ Symbols: B batch; P, Q widths.
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rokkit.data.batch import Batch
@@ -36,15 +35,11 @@ class QuickLayers(nn.Module):
         if x.shape[0] != 1 or not loops_apply(x):
             y: Tensor = self.layers(x)
             return y
-        return self.of_row(x.numpy()[0])
-
-    def of_row(self, x: NDArray[np.float32]) -> Float[Tensor, "1 Q"]:
-        """What the layers make of the single row x [P]."""
         from rokkit.serving.chain_kernel import answer  # what is compiled is long to import
 
-        y = np.empty((1, self._widths[-1]), np.float32)
-        answer(np.ascontiguousarray(x), self._packed, self._widths, y[0])
-        return torch.from_numpy(y)
+        y = x.new_empty(1, int(self._widths[-1]))
+        answer(x.contiguous().numpy()[0], self._packed, self._widths, y.numpy()[0])
+        return y
 
 
 class JoinedTables(nn.Module):
@@ -77,18 +72,10 @@ class JoinedTables(nn.Module):
             logits: Tensor = self.backbone(batch, self.embedding, z)
             return logits
         found = self.embedding(batch.x)
-        z = self._z(found)
+        z = self.g(found[..., self.own_dim :].flatten(1))
         known = _Remembered(self.embedding, batch.x, found)
         logits = self.backbone(batch, known, z)
         return logits
-
-    def _z(self, found: Float[Tensor, "B F d"]) -> Float[Tensor, "B R"]:
-        """g of what f says, which lies beside the own embeddings in `found`."""
-        assert self.g is not None
-        if len(found) == 1 and isinstance(self.g, QuickLayers) and loops_apply(found):
-            return self.g.of_row(found.numpy()[0, :, self.own_dim :].ravel())
-        z: Tensor = self.g(found[..., self.own_dim :].flatten(1))
-        return z
 
 
 class _Remembered:
