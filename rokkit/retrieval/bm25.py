@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rokkit.config import require
-from rokkit.errors import ConfigError, DataError
+from rokkit.errors import DataError
 from rokkit.machine import cores
 from rokkit.retrieval import loops
 from rokkit.retrieval.checks import MAX_ROWS, check_ids, check_k, row_limits, searched_columns
@@ -56,24 +56,16 @@ class BM25Index:
         self._build_seconds = build_seconds
         self._tail = tail  # the rows after those of the base; weighed together with it
         self._n_rows = len(base) + (0 if tail is None else len(tail))
+        self._all_rows = frozen(np.full(CHUNK, self._n_rows, np.int64))
 
     @classmethod
-    def build(
-        cls,
-        x: NDArray[np.int32],
-        fields: Sequence[int] | None = None,
-        *,
-        grouped_by: int | None = None,
-    ) -> "BM25Index":
+    def build(cls, x: NDArray[np.int32], fields: Sequence[int] | None = None) -> "BM25Index":
         """Index the rows `x` int32 [N, F] on the columns `fields` (all by default).
 
-        The order of `fields` does not matter. `grouped_by` is one of them, whose rows are stored
-        once more, together: a search is a tenth faster if it is the column whose lists are read
-        most, the user in a log of clicks, and the answers are the same. Takes 8 bytes a row for
-        every 64 bits that a row of the searched fields has.
+        The order of `fields` does not matter.
 
-        Raises DataError for an `x` of another type or
-        shape, without rows, or with a negative id, and ConfigError for columns that do not exist.
+        Raises DataError for an `x` of another type or shape, without rows, or with a negative id,
+        and ConfigError for columns that do not exist.
         """
         begun = time.perf_counter()
         check_ids(x, "x", None)
@@ -82,12 +74,7 @@ class BM25Index:
             raise DataError(f"x has {n} rows; an index takes 1 to {MAX_ROWS}.")
         spans = {column: Span.of(x, column) for column in searched_columns(fields, columns)}
         check_spans(spans, n)
-        if grouped_by is not None and grouped_by not in spans:
-            raise ConfigError(
-                f"grouped_by is column {grouped_by}; expected one of those that are searched, "
-                f"{list(spans)}."
-            )
-        base = Segment.build(x, spans, grouped_by=grouped_by)
+        base = Segment.build(x, spans)
         return cls(base, columns, time.perf_counter() - begun)
 
     def appended(self, x: NDArray[np.int32]) -> "BM25Index":
@@ -136,7 +123,7 @@ class BM25Index:
         pairs = zip(self._base.slots, self._tail.slots, strict=True)
         spans = {one.column: one.span.joined(other.span) for one, other in pairs}
         rows = np.concatenate([self._base.ids(), self._tail.ids()])
-        base = Segment.build(rows, spans, range(len(spans)), grouped_by=self._base.grouped_by)
+        base = Segment.build(rows, spans, range(len(spans)))
         return BM25Index(base, self._columns, self._build_seconds + time.perf_counter() - begun)
 
     @property
@@ -153,11 +140,6 @@ class BM25Index:
     def fields(self) -> tuple[int, ...]:
         """The columns that are searched, ascending."""
         return self._base.columns
-
-    @property
-    def grouped_by(self) -> int | None:
-        """The column whose rows are stored together as well."""
-        return self._base.grouped_by
 
     @property
     def build_seconds(self) -> float:
@@ -204,37 +186,34 @@ class BM25Index:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]:
-        """What `search` returns, and the number of rows it looked at for each query, int32 [B].
+        """What `search` returns, and the number of postings it looked at for each query, int32 [B].
 
-        (Where numba is missing, rows are looked at in blocks, so they are more.)
+        (Postings are looked at in blocks, which differ where numba is missing.)
         """
         check_ids(q, "q", self._columns)
         check_k(k, self._n_rows)
         require(threads is None or threads >= 1, "threads", threads, "at least 1")
         n = len(q)
-        limits = frozen(row_limits(before, n, self._n_rows))
+        limits = self._all_rows[:n] if before is None and n <= CHUNK else None
+        if limits is None:
+            limits = frozen(row_limits(before, n, self._n_rows))
         q = frozen(q)
         ids = np.empty((n, k), np.int32)
         scores = np.empty((n, k), np.float32)
         touched = np.empty(n, np.int32)
         bits = scores.view(np.int32)
-        form, base, tail = loops.chosen(), self._base, self._tail
+        if n <= CHUNK:  # a thread that must first be woken costs more
+            self._answer(0, q, limits, ids, bits, touched)
+            if n:
+                _report(progress, n, n)
+            return ids, scores, touched
 
         def answer(part: slice) -> None:
-            wrong = form.search(
-                q[part], limits[part], *base.searched, ids[part], bits[part], touched[part]
-            )
-            if wrong >= 0:
-                row = part.start + wrong
-                raise DataError(f"q holds a negative id in row {row}: {q[row].tolist()}.")
-            if tail is not None:
-                late = frozen(limits[part] - len(base))
-                _look_on(tail, len(base), q[part], late, ids[part], bits[part], touched[part])
+            self._answer(part.start, q[part], limits[part], ids[part], bits[part], touched[part])
 
         parts = [slice(i, min(i + CHUNK, n)) for i in range(0, n, CHUNK)]
         workers = min(cores() if threads is None else threads, len(parts))
-        if workers <= 1 or not form.ONE_THREAD:
-            # A thread that must first be woken costs more than a small batch.
+        if workers <= 1 or not loops.chosen().ONE_THREAD:
             for part in parts:
                 answer(part)
                 _report(progress, part.stop, n)
@@ -243,6 +222,23 @@ class BM25Index:
                 for part, _ in zip(parts, pool.map(answer, parts), strict=True):
                     _report(progress, part.stop, n)
         return ids, scores, touched
+
+    def _answer(
+        self,
+        begin: int,
+        q: Ids,
+        limits: NDArray[np.int64],
+        ids: Ids,
+        bits: Bits,
+        touched: NDArray[np.int32],
+    ) -> None:
+        """Search for the queries from row `begin` of all on, which are `q`, one after the other."""
+        wrong = loops.chosen().search(q, limits, *self._base.searched, ids, bits, touched)
+        if wrong >= 0:
+            raise DataError(f"q holds a negative id in row {begin + wrong}: {q[wrong].tolist()}.")
+        if self._tail is not None:
+            late = frozen(limits - len(self._base))
+            _look_on(self._tail, len(self._base), q, late, ids, bits, touched)
 
     def save(self, folder: Path) -> None:
         """Write the index to `folder`, whole or not at all; one with a tail is compacted for it.

@@ -13,8 +13,7 @@ from rokkit.files import folder_aside, load_array, read_json, save_array, write_
 from rokkit.paths import shown
 from rokkit.retrieval.segment import Segment, Slot
 
-FORMAT = 1  # of the folder, and of what a search answers
-LEFT_OUT_IF_EMPTY = ("grouped",)
+FORMAT = 2  # of the folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +28,6 @@ class _Meta:
     postings: int
     build_seconds: float
     slots: tuple[Slot, ...]
-    grouped: int = 0  # rows stored again; folders from before rows could be grouped do not say
-    grouped_slot: int = -1
 
 
 def write_index(folder: Path, segment: Segment, columns: int, build_seconds: float) -> None:
@@ -44,13 +41,10 @@ def write_index(folder: Path, segment: Segment, columns: int, build_seconds: flo
         postings=len(segment.postings),
         build_seconds=build_seconds,
         slots=segment.slots,
-        grouped=len(segment.grouped),
-        grouped_slot=segment.grouped_slot,
     )
     with folder_aside(folder) as draft:
         for name, array in segment.arrays.items():
-            if len(array) or name not in LEFT_OUT_IF_EMPTY:
-                save_array(draft / f"{name}.npy", array)
+            save_array(draft / f"{name}.npy", array)
         write_json(draft / "meta.json", asdict(meta))
 
 
@@ -70,14 +64,11 @@ def read_index(folder: Path) -> tuple[Segment, int, float]:
         "starts": ((meta.lists + 1,), np.int64),
         "weights": ((meta.lists,), np.float64),
         "postings": ((meta.postings,), np.int32),
+        "hints": ((meta.postings,), np.uint32),
         "rows": ((meta.rows, meta.words), np.uint64),
-        "grouped": ((meta.grouped, meta.words), np.uint64),
     }
     arrays: dict[str, NDArray[Any]] = {}
     for name, (shape, dtype) in shapes.items():
-        if name in LEFT_OUT_IF_EMPTY and not shape[0]:
-            arrays[name] = np.empty(shape, dtype)
-            continue
         arrays[name] = load_array(folder / f"{name}.npy")
         if arrays[name].shape != shape or arrays[name].dtype != dtype:
             raise ArtefactError(
@@ -89,22 +80,7 @@ def read_index(folder: Path) -> tuple[Segment, int, float]:
             f"{shown(folder)}: starts.npy counts {arrays['starts'][-1]} postings; "
             f"expected {meta.postings}. Remove the folder and run again."
         )
-    _check_grouped(folder, meta, arrays["starts"])
-    segment = Segment(slots=meta.slots, grouped_slot=meta.grouped_slot, **arrays)
-    return segment, meta.columns, meta.build_seconds
-
-
-def _check_grouped(folder: Path, meta: _Meta, starts: NDArray[np.int64]) -> None:
-    """ArtefactError unless as many rows are grouped as the lists of their slot hold."""
-    expected = 0
-    if 0 <= meta.grouped_slot < len(meta.slots):
-        in_lists = meta.slots[meta.grouped_slot].held(starts)
-        expected = in_lists.stop - in_lists.start
-    if meta.grouped != expected or not -1 <= meta.grouped_slot < len(meta.slots):
-        raise ArtefactError(
-            f"{shown(folder)}/meta.json says {meta.grouped} rows are grouped by slot "
-            f"{meta.grouped_slot}, whose lists hold {expected}. Remove the folder and run again."
-        )
+    return Segment(slots=meta.slots, **arrays), meta.columns, meta.build_seconds
 
 
 def _read_meta(path: Path) -> _Meta:

@@ -32,15 +32,18 @@ class Loops(Protocol):
 
     def fill_postings(
         self,
-        x: NDArray[np.int32],
-        column: int,
-        first: int,
+        rows: NDArray[np.uint64],
+        plan: NDArray[np.int64],
+        hint_plan: NDArray[np.int64],
+        slot: int,
         cursor: NDArray[np.int64],
         postings: NDArray[np.int32],
+        hints: NDArray[np.uint32],
     ) -> None:
-        """Append each row to the list of its id; `cursor` [size] is where each list begins.
+        """Append each of the packed rows [N, W], and its hint, to the list of its code in `slot`.
 
-        The lists of a column lie one after the other. `cursor` may be written to.
+        `cursor` [size], where each list begins, may be written to. The lists of a slot lie one
+        after the other. Rows whose code is 0 are in none.
         """
 
     def search(
@@ -48,23 +51,20 @@ class Loops(Protocol):
         q: NDArray[np.int32],
         before: NDArray[np.int64],
         plan: NDArray[np.int64],
+        hint_plan: NDArray[np.int64],
         starts: NDArray[np.int64],
         weights: NDArray[np.float64],
         postings: NDArray[np.int32],
+        hints: NDArray[np.uint32],
         rows: NDArray[np.uint64],
-        grouped: NDArray[np.uint64],
-        grouped_slot: int,
         ids: NDArray[np.int32],
         score_bits: NDArray[np.int32],
         touched: NDArray[np.int32],
     ) -> int:
         """Search for the queries `q` [B, F]; the first query with a negative id, or -1.
 
-        `grouped` are the packed rows once more, in the order of the lists of the plan's row
-        `grouped_slot`; -1 if there are none.
-
         Writes `ids` [B, k] (-1 where there is no hit), `score_bits` [B, k] (the float32 scores seen
-        as int32) and `touched` [B], the number of rows looked at, which the two differ in.
+        as int32) and `touched` [B], the number of postings looked at, which the two differ in.
         """
 
 

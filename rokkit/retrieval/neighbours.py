@@ -16,9 +16,9 @@ from rokkit.data.samples import Samples
 from rokkit.errors import ArtefactError, ConfigError
 from rokkit.files import made_once, read_json
 from rokkit.paths import shown
+from rokkit.retrieval import index_files
 from rokkit.retrieval.bm25 import BM25Index, Progress
 from rokkit.retrieval.checks import check_k
-from rokkit.retrieval.index_files import FORMAT
 from rokkit.retrieval.tables import (
     Answer,
     Neighbours,
@@ -28,6 +28,8 @@ from rokkit.retrieval.tables import (
     stored,
     without_itself,
 )
+
+FORMAT = 1  # of the tables, and of what a search answers
 
 
 def neighbours(
@@ -213,12 +215,11 @@ def _key(**parts: Any) -> str:
 
 
 def _index(samples: Samples, columns: tuple[int, ...]) -> BM25Index:
-    folder = samples.folder / "index" / f"bm25-{_key(columns=columns)}"
-    user = samples.schema.user_column
-    grouped_by = user if user in columns else None
+    key = _key(columns=columns, index=index_files.FORMAT)
+    folder = samples.folder / "index" / f"bm25-{key}"
 
     def make() -> None:
-        BM25Index.build(samples.pool.x, columns, grouped_by=grouped_by).save(folder)
+        BM25Index.build(samples.pool.x, columns).save(folder)
 
     made_once(folder, make)
     index = BM25Index.open(folder)

@@ -19,6 +19,7 @@ ONE_THREAD = False  # torch spreads an operation by itself
 CELLS = 2**16  # (query, posting) looked at in one step: what a cache holds
 BLOCK = 32  # postings of each query in the first step; twice as many in each that follows
 LOW = 0xFFFFFFFF  # row 0 in a key of `kernel`
+SPREAD = np.uint32(0x9E3779B1)  # as there
 
 
 def count_and_pack(
@@ -38,34 +39,49 @@ def count_and_pack(
 
 
 def fill_postings(
-    x: NDArray[np.int32],
-    column: int,
-    first: int,
+    rows: NDArray[np.uint64],
+    plan: NDArray[np.int64],
+    hint_plan: NDArray[np.int64],
+    slot: int,
     cursor: NDArray[np.int64],
     postings: NDArray[np.int32],
+    hints: NDArray[np.uint32],
 ) -> None:
     """As in `Loops`."""
-    values, rows = torch.sort(torch.from_numpy(x[:, column].copy()), stable=True)
-    held = rows[int((values == 0).sum()) :].numpy()
+    word, shift, bits = plan[:, 4:].astype(np.uint64).T
+    codes = [
+        rows[:, int(w)] >> s & (np.uint64(1) << b) - np.uint64(1)
+        for w, s, b in zip(word, shift, bits, strict=True)
+    ]
+    order = torch.sort(torch.from_numpy(codes[slot].astype(np.int64)), stable=True).indices.numpy()
+    held = order[int((codes[slot] == 0).sum()) :]
+    hint = np.zeros(len(rows), np.uint32)
+    for code, wide, (begin, share) in zip(codes, bits, hint_plan[slot], strict=True):
+        if share > 0:
+            short = code.astype(np.uint32)
+            if share < wide:
+                short = short * SPREAD >> np.uint32(32 - share)
+            hint |= short << np.uint32(begin)
     if len(held):
-        postings[cursor[0] : cursor[0] + len(held)] = held
+        place = slice(cursor[0], cursor[0] + len(held))
+        postings[place], hints[place] = held, hint[held]
 
 
 def search(
     q: NDArray[np.int32],
     before: NDArray[np.int64],
     plan: NDArray[np.int64],
+    hint_plan: NDArray[np.int64],
     starts: NDArray[np.int64],
     weights: NDArray[np.float64],
     postings: NDArray[np.int32],
+    hints: NDArray[np.uint32],
     rows: NDArray[np.uint64],
-    grouped: NDArray[np.uint64],
-    grouped_slot: int,
     ids: NDArray[np.int32],
     score_bits: NDArray[np.int32],
     touched: NDArray[np.int32],
 ) -> int:
-    """As in `Loops`; every row is read where it lies in `rows`."""
+    """As in `Loops`; every row is fetched, whatever its hint."""
     (negative,) = np.nonzero((q[:, plan[:, 0]] < 0).any(axis=1))
     if len(negative):
         return int(negative[0])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rokkit.errors import DataError
 from rokkit.files import slices
 from rokkit.retrieval import loops
-from rokkit.retrieval.packing import lay_out
+from rokkit.retrieval.packing import lay_out, lay_out_hints
 
 # Ids nobody uses cost 16 bytes each. This many are let pass; more are a sign of unnumbered ids.
 SPARE_LISTS = 2**26
@@ -18,11 +18,11 @@ ROWS_AT_ONCE = 2**20  # unpacked, so that temporaries stay small
 Searched = tuple[
     NDArray[np.int64],
     NDArray[np.int64],
+    NDArray[np.int64],
     NDArray[np.float64],
     NDArray[np.int32],
+    NDArray[np.uint32],
     NDArray[np.uint64],
-    NDArray[np.uint64],
-    int,
 ]
 
 
@@ -85,10 +85,6 @@ class Slot:
         begin = self.base + ids.first - self.first
         return slice(begin, begin + ids.size)
 
-    def held(self, starts: NDArray[np.int64]) -> slice:
-        """Where in the postings its lists lie, one after the other."""
-        return slice(int(starts[self.base]), int(starts[self.base + self.size]))
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
@@ -98,17 +94,15 @@ class Segment:
     starts: NDArray[np.int64]  # [lists + 1]: where each list begins in `postings`
     weights: NDArray[np.float64]  # [lists]: idf of each id
     postings: NDArray[np.int32]  # rows of this segment, ascending in each list
+    hints: NDArray[np.uint32]  # [postings]: the other fields of a row in short, `lay_out_hints`
     rows: NDArray[np.uint64]  # [N, words], packed
-    grouped: NDArray[np.uint64]  # [its postings, words]: rows again, in the order of a slot's lists
-    grouped_slot: int  # which slot's; -1: no rows are grouped
-    # Plan, the arrays and `grouped_slot`: what a search of `Loops` takes, in its order.
+    # Both plans and the arrays: what a search of `Loops` takes, in its order.
     searched: Searched = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, array in self.arrays.items():
             object.__setattr__(self, name, frozen(array))
-        plan = frozen(np.array([astuple(slot) for slot in self.slots], dtype=np.int64))
-        object.__setattr__(self, "searched", (plan, *self.arrays.values(), self.grouped_slot))
+        object.__setattr__(self, "searched", (*_plans(self.slots), *self.arrays.values()))
 
     @classmethod
     def build(
@@ -116,13 +110,10 @@ class Segment:
         x: NDArray[np.int32],
         spans: Mapping[int, Span],
         at: Sequence[int] | None = None,
-        *,
-        grouped_by: int | None = None,
     ) -> "Segment":
         """The rows `x` int32 [N, C], searched by the pool's columns of `spans`, ascending.
 
         `spans` are those of these rows; `at` says where in `x` the columns lie (None: in place).
-        `grouped_by` is the column of the pool, if any, whose rows are stored together as well.
         """
         x = frozen(x)
         at = tuple(spans) if at is None else at
@@ -136,21 +127,18 @@ class Segment:
             form.count_and_pack(x, column, slot.first, slot.word, slot.shift, held, rows)
         starts = np.zeros(lists + 1, np.int64)
         np.cumsum(counts, out=starts[1:])
-        postings = np.empty(starts[-1], np.int32)
-        for slot, column in zip(slots, at, strict=True):
+        postings, hints = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.uint32)
+        plan, hint_plan = _plans(slots)
+        for i, slot in enumerate(slots):
             cursor = starts[slot.lists(slot.span)].copy()
-            form.fill_postings(x, column, slot.first, cursor, postings)
-        weights = idf(len(x), counts)
-        grouped_slot = -1 if grouped_by is None else list(spans).index(grouped_by)
-        in_lists = slots[grouped_slot].held(starts) if grouped_slot >= 0 else slice(0)
+            form.fill_postings(rows, plan, hint_plan, i, cursor, postings, hints)
         return cls(
             slots=slots,
             starts=starts,
-            weights=weights,
+            weights=idf(len(x), counts),
             postings=postings,
+            hints=hints,
             rows=rows,
-            grouped=rows[postings[in_lists]],
-            grouped_slot=grouped_slot,
         )
 
     def __len__(self) -> int:
@@ -162,14 +150,9 @@ class Segment:
         return tuple(slot.column for slot in self.slots)
 
     @property
-    def grouped_by(self) -> int | None:
-        """The column of the pool whose rows are stored together as well."""
-        return None if self.grouped_slot < 0 else self.slots[self.grouped_slot].column
-
-    @property
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All that is needed beside the slots to have the segment again, by name."""
-        names = ("starts", "weights", "postings", "rows", "grouped")
+        names = ("starts", "weights", "postings", "hints", "rows")
         return {name: getattr(self, name) for name in names}
 
     def ids(self) -> NDArray[np.int32]:
@@ -221,6 +204,12 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     view = np.ascontiguousarray(np.asarray(array)).view()
     view.flags.writeable = False
     return view
+
+
+def _plans(slots: Sequence[Slot]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The slots as the loops take them, [F, 7], and where hints tell their fields, [F, F, 2]."""
+    plan = np.array([astuple(slot) for slot in slots], dtype=np.int64)
+    return frozen(plan), frozen(lay_out_hints([slot.bits for slot in slots]))
 
 
 def _laid_out(spans: Mapping[int, Span]) -> tuple[int, tuple[Slot, ...]]:

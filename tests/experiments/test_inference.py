@@ -238,9 +238,7 @@ def test_what_a_server_holds_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pool = samples.pool
     assert held.at["RIM", "pool MB"] == len(pool) * (4 * pool.x.shape[1] + 1) / 1e6
     schema = samples.schema
-    index = BM25Index.build(
-        np.asarray(pool.x), schema.retrieval_columns, grouped_by=schema.user_column
-    )
+    index = BM25Index.build(np.asarray(pool.x), schema.retrieval_columns)
     assert held.at["RIM", "index MB"] == index.n_bytes / 1e6
     length = reports[1].spec.history_length
     kept = sum(

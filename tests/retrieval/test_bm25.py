@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rokkit.errors import ConfigError, DataError
-from rokkit.retrieval import BM25Index, bm25, kernel, ragged
+from rokkit.retrieval import BM25Index, bm25, kernel, loops, ragged
 from rokkit.retrieval.loops import Loops
 
 pytestmark = pytest.mark.usefixtures("each_form")
@@ -60,14 +60,35 @@ def assert_same(
 
 
 @settings(max_examples=300)
-@given(cases(), st.data())
-def test_equals_brute_force(case: Case, data: st.DataObject) -> None:
+@given(cases())
+def test_equals_brute_force(case: Case) -> None:
     x, q, k, fields, before = case
-    searched = sorted(range(x.shape[1]) if fields is None else fields)
-    grouped_by = data.draw(st.none() | st.sampled_from(searched))
-    index = BM25Index.build(x, fields, grouped_by=grouped_by)
-    assert index.grouped_by == grouped_by
+    index = BM25Index.build(x, fields)
     assert_same(index.search(q, k, before), brute_force(x, q, k, fields, before))
+
+
+@settings(max_examples=80)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    f=st.sampled_from([1, 2, 5, 9, 40]),
+    spread=st.sampled_from([3, 40, 3000]),
+    k=st.integers(1, 40),
+)
+def test_equals_brute_force_on_lists_of_many_blocks(seed: int, f: int, spread: int, k: int) -> None:
+    # Hints decide only where lists are longer than a block and k rows are held. 40 fields are more
+    # than a hint has bits; 3,000 values in 8 bits or fewer are told alike by many a hint.
+    rng = np.random.default_rng(seed)
+    n = 1500
+    sizes = rng.integers(1, spread + 1, f)
+    begins = np.cumsum([0, *(sizes + 2)])[:-1]
+    skewed = rng.random((n + 20, f)) ** 3
+    made = (begins + 1 + (skewed * sizes).astype(np.int64)).astype(np.int32)
+    made[rng.random(made.shape) < 0.05] = 0
+    x, q = made[:n], made[n:]
+    before = rng.integers(0, n + 1, len(q))
+    index = BM25Index.build(x)
+    assert_same(index.search(q, k), brute_force(x, q, k))
+    assert_same(index.search(q, k, before), brute_force(x, q, k, None, before))
 
 
 @settings(max_examples=60)
@@ -336,15 +357,29 @@ def test_bad_threads() -> None:
         BM25Index.build(GOOD).search(GOOD, 1, threads=0)
 
 
-def test_rows_are_grouped_by_a_searched_column_only() -> None:
-    x = np.array([[1, 3, 5], [2, 4, 6]], np.int32)
-    with pytest.raises(ConfigError, match=r"grouped_by is column 1; .*\[0, 2\]"):
-        BM25Index.build(x, (0, 2), grouped_by=1)
+def test_hints_tell_the_other_fields() -> None:
+    # Codes are 1 and 2 in columns 0 and 1 (2 bits each), 1 to 3 in column 2 (2 bits): all fit, in
+    # the order of their widths, columns of equal width ascending.
+    x = np.array([[1, 3, 5], [2, 4, 6], [2, 3, 7], [1, 0, 7]], np.int32)
+    segment = BM25Index.build(x)._base
+    # Lists: column 0: 1 (rows 0, 3), 2 (1, 2); column 1: 3 (0, 2), 4 (1); column 2: 5, 6, 7 (2, 3).
+    assert segment.postings.tolist() == [0, 3, 1, 2, 0, 2, 1, 0, 1, 2, 3]
+    of_0 = [1 | 1 << 2, 0 | 3 << 2, 2 | 2 << 2, 1 | 3 << 2]  # codes of columns 1 and 2
+    of_1 = [1 | 1 << 2, 2 | 3 << 2, 2 | 2 << 2]  # of 0 and 2
+    of_2 = [1 | 1 << 2, 2 | 2 << 2, 2 | 1 << 2, 1 | 0 << 2]  # of 0 and 1
+    assert segment.hints.tolist() == of_0 + of_1 + of_2
 
 
-def test_grouped_rows_are_those_of_the_lists() -> None:
-    # User 1 has rows 0 and 3, user 2 rows 1 and 2; row 4 has none and is in no list.
-    x = np.array([[1, 5], [2, 6], [2, 7], [1, 8], [0, 9]], np.int32)
-    segment = BM25Index.build(x, grouped_by=0)._base
-    np.testing.assert_array_equal(segment.grouped, segment.rows[[0, 3, 1, 2]])
-    assert len(BM25Index.build(x)._base.grouped) == 0
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), f=st.integers(1, 40), bits=st.integers(1, 16))
+def test_both_forms_make_the_same_index(seed: int, f: int, bits: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, rng.integers(1, 2**bits + 1, f) + 1, (50, f)).astype(np.int32)
+    x += np.where(x > 0, np.arange(f) * 2 ** (bits + 1), 0).astype(np.int32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loops, "chosen", lambda: kernel)
+        one = BM25Index.build(x)._base
+        patch.setattr(loops, "chosen", lambda: ragged)
+        other = BM25Index.build(x)._base
+    for name, array in one.arrays.items():
+        np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)

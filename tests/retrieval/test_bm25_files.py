@@ -16,7 +16,7 @@ from rokkit.retrieval import BM25Index
 
 pytestmark = pytest.mark.usefixtures("each_form")
 
-ARRAYS = ("starts", "weights", "postings", "rows", "grouped")
+ARRAYS = ("starts", "weights", "postings", "hints", "rows")
 
 
 def make(seed: int = 0, n: int = 300) -> np.ndarray:
@@ -29,11 +29,10 @@ def make(seed: int = 0, n: int = 300) -> np.ndarray:
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, n: int) -> None:
     x = make(seed, n)
     folder = tmp_path_factory.mktemp("index") / "bm25"
-    built = BM25Index.build(x, (0, 1, 3), grouped_by=3)
+    built = BM25Index.build(x, (0, 1, 3))
     built.save(folder)
     opened = BM25Index.open(folder)
     assert (opened.n_rows, opened.fields) == (built.n_rows, built.fields)
-    assert opened.grouped_by == 3
     assert opened.build_seconds == built.build_seconds
     expected = brute_force(x, x[:5], min(n, 4), (0, 1, 3))
     for index in (built, opened):
@@ -43,7 +42,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, n: int)
 
 
 def test_arrays_are_mapped_not_read(tmp_path: Path) -> None:
-    BM25Index.build(make(), grouped_by=0).save(tmp_path / "i")
+    BM25Index.build(make()).save(tmp_path / "i")
     for array in BM25Index.open(tmp_path / "i")._base.arrays.values():
         owner = array
         while isinstance(owner, np.ndarray) and owner.base is not None:
@@ -67,7 +66,7 @@ def kilobytes_in_memory(folder: Path) -> dict[str, int]:
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="Linux tells what is in memory")
 def test_neither_opening_nor_appending_reads_the_rows(tmp_path: Path) -> None:
     folder, x = tmp_path.resolve() / "i", make(n=50_000)
-    BM25Index.build(x, grouped_by=0).save(folder)
+    BM25Index.build(x).save(folder)
     index = BM25Index.open(folder)
     more = index.appended(x[:5])
     held = kilobytes_in_memory(folder)
@@ -86,7 +85,7 @@ def test_saving_over_something_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_truncated_or_missing_array_is_named(tmp_path: Path, name: str) -> None:
-    BM25Index.build(make(), grouped_by=0).save(tmp_path / "i")
+    BM25Index.build(make()).save(tmp_path / "i")
     path = tmp_path / "i" / f"{name}.npy"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(ArtefactError, match=rf"{name}\.npy is truncated or damaged"):
@@ -99,15 +98,15 @@ def test_truncated_or_missing_array_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ARRAYS)
 def test_array_of_another_index_is_named(tmp_path: Path, name: str) -> None:
     # A search would read outside the arrays.
-    BM25Index.build(make(n=300), grouped_by=0).save(tmp_path / "i")
-    BM25Index.build(make(n=299)[:, :3], grouped_by=0).save(tmp_path / "other")
+    BM25Index.build(make(n=300)).save(tmp_path / "i")
+    BM25Index.build(make(n=299)[:, :3]).save(tmp_path / "other")
     (tmp_path / "other" / f"{name}.npy").replace(tmp_path / "i" / f"{name}.npy")
     with pytest.raises(ArtefactError, match=rf"{name}\.npy is .*; expected"):
         BM25Index.open(tmp_path / "i")
 
 
 def test_postings_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
-    BM25Index.build(make(), grouped_by=0).save(tmp_path / "i")
+    BM25Index.build(make()).save(tmp_path / "i")
     starts = np.load(tmp_path / "i" / "starts.npy")
     starts[-1] += 1
     np.save(tmp_path / "i" / "starts.npy", starts)
@@ -116,11 +115,11 @@ def test_postings_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_meta_is_named(tmp_path: Path) -> None:
-    BM25Index.build(make(), grouped_by=0).save(tmp_path / "i")
+    BM25Index.build(make()).save(tmp_path / "i")
     path = tmp_path / "i" / "meta.json"
     good = json.loads(path.read_text())
     path.write_text(json.dumps(good | {"format": 99}))
-    with pytest.raises(ArtefactError, match="has format 99; this version reads 1"):
+    with pytest.raises(ArtefactError, match="has format 99; this version reads 2"):
         BM25Index.open(tmp_path / "i")
     for bad in (
         {name: v for name, v in good.items() if name != "rows"},
@@ -151,27 +150,3 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ArtefactError, match="no space left"):
         index.save(tmp_path / "i")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("wrong", [{"grouped_slot": 4}, {"grouped_slot": 1}, {"grouped_slot": -2}])
-def test_grouped_rows_of_another_field_are_refused(tmp_path: Path, wrong: dict[str, int]) -> None:
-    x, folder = make(), tmp_path / "i"
-    x[:7, 1] = 0  # so that the lists of columns 0 and 1 differ in length
-    BM25Index.build(x, grouped_by=0).save(folder)
-    meta = json.loads((folder / "meta.json").read_text())
-    (folder / "meta.json").write_text(json.dumps(meta | wrong))
-    with pytest.raises(ArtefactError, match=r"grouped"):
-        BM25Index.open(folder)
-
-
-def test_a_folder_from_before_rows_could_be_grouped_opens(tmp_path: Path) -> None:
-    x, folder = make(), tmp_path / "i"
-    BM25Index.build(x).save(folder)
-    assert not (folder / "grouped.npy").exists()
-    meta = json.loads((folder / "meta.json").read_text())
-    for name in ("grouped", "grouped_slot"):
-        del meta[name]
-    (folder / "meta.json").write_text(json.dumps(meta))
-    opened = BM25Index.open(folder)
-    assert opened.grouped_by is None
-    np.testing.assert_array_equal(opened.search(x[:9], 4)[0], brute_force(x, x[:9], 4)[0])

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rokkit.retrieval.packing import lay_out
+from rokkit.retrieval.packing import lay_out, lay_out_hints
 
 
 @given(st.lists(st.integers(0, 32), min_size=1, max_size=62))
@@ -26,3 +26,33 @@ def test_paper_sized_fields_take_sixteen_bytes() -> None:
     assert lay_out([size.bit_length() for size in sizes])[0] == 2
     assert lay_out([10, 3])[0] == 1
     assert lay_out([32] * 5)[0] == 4
+
+
+@given(st.lists(st.integers(1, 32), min_size=1, max_size=62))
+def test_hints_tell_each_other_field_once(bits: list[int]) -> None:
+    plan = lay_out_hints(bits)
+    assert plan.shape == (len(bits), len(bits), 2)
+    for of, told in enumerate(plan.tolist()):
+        assert told[of] == [0, 0]
+        used: set[int] = set()
+        for width, (shift, share) in zip(bits, told, strict=True):
+            mine = set(range(shift, shift + share))
+            assert not used & mine
+            assert share <= width
+            used |= mine
+        others = sum(bits) - bits[of]
+        assert used == set(range(min(32, others)))  # no bit that some field could use is left
+
+
+def test_hints_of_wide_fields_share_what_narrow_ones_leave() -> None:
+    # Of 32 bits two fields take 1 and 3; the other three have 28: 9, 9 and 10.
+    assert lay_out_hints([20, 1, 20, 3, 20, 7])[5].tolist() == [
+        [4, 9],
+        [0, 1],
+        [13, 9],
+        [1, 3],
+        [22, 10],
+        [0, 0],
+    ]
+    narrow_first = lay_out_hints([1] * 3 + [5] * 31)[33, :, 1].tolist()
+    assert narrow_first == [0] + [1] * 32 + [0]

@@ -96,7 +96,7 @@ def _rim(ours: Ours) -> list[Stage]:
     schema, pool, test = ours.samples.schema, ours.samples.train, ours.samples.test
     model = folded(create_model("rim", schema, embed_dim=EMBEDDING, hidden=HIDDEN))
     columns = schema.retrieval_columns
-    index = BM25Index.build(pool.x, columns, grouped_by=schema.user_column)
+    index = BM25Index.build(pool.x, columns)
     index.save(ours.folder / "index")
     ours.bytes["index"] = _size(ours.folder / "index")
     ours.bytes["pool"] = pool.x.nbytes + pool.y.nbytes

@@ -10,7 +10,7 @@ from search.engines import Answer, Ids
 
 
 class Ours:
-    """BM25Index, its rows grouped by the first field, which is the user; one thread."""
+    """BM25Index; one thread."""
 
     per_idf = 1.0
 
@@ -20,7 +20,7 @@ class Ours:
 
     def build(self, x: Ids, folder: Path) -> int:
         """Build in memory."""
-        self.index = BM25Index.build(x, grouped_by=0)
+        self.index = BM25Index.build(x)
         return self.index.n_bytes
 
     def save(self, folder: Path) -> None:
@@ -40,5 +40,5 @@ class Ours:
         return self.index.search(q, k, before, threads=1)
 
     def touched(self, q: Ids, k: int) -> NDArray[np.int32]:
-        """[b]: the rows that each query looks at."""
+        """[b]: the postings that each query looks at."""
         return self.index.search_with_effort(q, k, threads=1)[2]
