@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rokkit.layers.readout import Readout
+
 
 def pair_count(m: int) -> int:
     """Number of pairs i < j among m vectors."""
@@ -37,7 +39,7 @@ class FactorisationMachine(nn.Module):
     def __init__(self, vectors: int, dim: int) -> None:
         """M `vectors` of width `dim`: M·d + 1 parameters."""
         super().__init__()
-        self.linear = nn.Linear(vectors * dim, 1)
+        self.linear = Readout(vectors * dim, 1)
 
     def forward(self, v: Float[Tensor, "B M d"]) -> Float[Tensor, "B"]:
         """Its output for each row."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from rokkit.config import require
 from rokkit.layers.batch_norm import BatchNorm
 from rokkit.layers.dropout import Dropout
+from rokkit.layers.readout import Readout
 
 
 def hidden_layers(
@@ -43,7 +44,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden = hidden_layers(in_dim, hidden, dropout, batch_norm)
-        self.out = nn.Linear((in_dim, *hidden)[-1], out_dim)
+        self.out = Readout((in_dim, *hidden)[-1], out_dim)
 
     def forward(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B Q"]:
         """[B, in_dim] -> [B, out_dim]."""

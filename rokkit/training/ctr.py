@@ -41,6 +41,8 @@ class CTRTask:
     def __init__(self, model: nn.Module, train: Feed, val: Feed) -> None:
         """`model` maps a Batch to logits [B]; both feeds are on its device."""
         self.module = model
+        # Asked once: a protocol takes 10 µs to look at.
+        self._penalised = model if isinstance(model, HasPenalty) else None
         self.train = train
         self.val = val
 
@@ -49,8 +51,8 @@ class CTRTask:
         batch = self.train.batch(batch_rows)
         assert batch.y is not None
         penalty: Tensor | None = None
-        if isinstance(self.module, HasPenalty):
-            logits, penalty = self.module.penalised(batch)
+        if self._penalised is not None:
+            logits, penalty = self._penalised.penalised(batch)
         else:
             logits = self.module(batch)
         wanted = self.targets(batch_rows, batch.y)

@@ -9,6 +9,7 @@ from torch import nn
 
 from rokkit.errors import ConfigError
 from rokkit.layers import MLP, Affine, BatchNorm, Dice, Dropout, pair_count, pairwise_products
+from rokkit.layers.readout import Readout
 
 
 def test_mlp_is_linear_relu_linear():
@@ -94,3 +95,19 @@ def test_pairwise_products_are_all_i_below_j_in_order(rows, m, d):
     found = pairwise_products(v)
     assert found.shape == (rows, pair_count(m))
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_to_one_number_stays_in_float32_under_autocast() -> None:
+    torch.manual_seed(0)
+    one, x = Readout(7, 1), torch.randn(5, 7, requires_grad=True)
+    expected = x @ one.weight.t() + one.bias
+    of_x, of_weight = torch.autograd.grad(expected.sum(), (x, one.weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        found, half = one(x), one(x.bfloat16())
+        assert Readout(7, 2)(x).dtype == torch.bfloat16
+        assert torch.is_autocast_enabled("cpu")
+    assert found.dtype == half.dtype == torch.float32
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(half, x.bfloat16().float() @ one.weight.t() + one.bias)
+    got = torch.autograd.grad(found.sum(), (x, one.weight))
+    torch.testing.assert_close(got, (of_x, of_weight))

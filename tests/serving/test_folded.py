@@ -10,6 +10,7 @@ from test_programs import BATCHES, EACH, RICH, SERVED, named, program_of
 from torch import nn
 
 from rokkit.layers import BatchNorm, Dice
+from rokkit.layers.readout import Readout
 from rokkit.models import create_model
 from rokkit.serving.folded import FoldedDice, folded
 
@@ -37,7 +38,7 @@ def test_a_folded_model_answers_as_it_did(case: tuple[str, str, dict[str, Any]])
 def test_of_a_head_three_linear_layers_and_two_activations_are_left() -> None:
     made = folded(create_model("mlp", tiny_schema(), hidden=(6, 5), **NORMED))
     kinds = [type(one) for one in made.backbone.head.layers]
-    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, Readout]
 
 
 def test_a_teacher_is_folded_too() -> None:
