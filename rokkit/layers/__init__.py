@@ -14,6 +14,8 @@ from rokkit.layers.bipartite import id_nodes, to_ids, to_samples
 from rokkit.layers.dice import Dice
 from rokkit.layers.dropout import Dropout, dropped
 from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding
+from rokkit.layers.found import Found, attend_among, attend_looked_up
+from rokkit.layers.heads import HeadAttention, target_attention
 from rokkit.layers.interaction import (
     FactorisationMachine,
     pair_count,
@@ -31,10 +33,8 @@ from rokkit.layers.search import (
     MatchSearch,
     ProductSearch,
     QueryAttention,
-    best_behaviours,
     inverse_frequencies,
     match_scores,
-    newest_behaviours,
 )
 from rokkit.layers.selection import (
     FieldSelector,
@@ -58,6 +58,8 @@ __all__ = [
     "FactorisationMachine",
     "FieldEmbedding",
     "FieldSelector",
+    "Found",
+    "HeadAttention",
     "IdEmbedding",
     "JoinedEmbedding",
     "MatchSearch",
@@ -72,7 +74,8 @@ __all__ = [
     "StateActivationUnit",
     "StateAttention",
     "UserMemory",
-    "best_behaviours",
+    "attend_among",
+    "attend_looked_up",
     "drawn",
     "dropped",
     "fixed_shapes",
@@ -83,12 +86,12 @@ __all__ = [
     "log_likelihood",
     "masked_softmax",
     "match_scores",
-    "newest_behaviours",
     "pair_count",
     "pairwise_products",
     "pairwise_sum",
     "reinforce",
     "slot_covariance",
+    "target_attention",
     "to_ids",
     "to_samples",
     "usage_variance",

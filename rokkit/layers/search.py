@@ -1,6 +1,6 @@
 """Search among a user's own behaviours (SIM §3.2, UBR).
 
-What is found is given as ids, so that only that is embedded. Padding is id 0, after what was found.
+What is found is told by its places in the history, or by ids where padding, id 0, comes after it.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; K behaviours kept; D = C·d.
 """
@@ -15,32 +15,27 @@ from torch import Tensor, nn
 
 from rokkit.files import slices
 from rokkit.layers.attention import ProductAttention
+from rokkit.layers.found import Found
 
 ROWS_AT_ONCE = 1_000_000  # of a pool that may be memory-mapped
 
 
-def best_behaviours(
-    history: Int[Tensor, "B T C"],
-    scores: Float[Tensor, "B T"],
-    found: Bool[Tensor, "B T"],
-    k: int,
-) -> Int[Tensor, "B K C"]:
+def best(scores: Float[Tensor, "B T"], found: Bool[Tensor, "B T"], k: int) -> Found:
     """Of the behaviours that are `found`, the `k` of highest score, best first.
 
     Equal scores: the newer first, so that the outcome is one. K is `k`, or T if that is less.
     """
     newest_first = scores.masked_fill(~found, -torch.inf).flip(1)
     ranked = newest_first.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    place = history.shape[1] - 1 - ranked
-    ids = history.gather(1, place[..., None].expand(-1, -1, history.shape[2]))
-    return ids * found.gather(1, place)[..., None]
+    place = scores.shape[1] - 1 - ranked
+    return Found(place, found.gather(1, place))
 
 
-def newest_behaviours(
-    history: Int[Tensor, "B T C"], found: Bool[Tensor, "B T"], k: int
-) -> Int[Tensor, "B K C"]:
-    """Of the behaviours that are `found`, the `k` newest, newest first."""
-    return best_behaviours(history, torch.zeros_like(found, dtype=torch.float32), found, k)
+def newest(found: Bool[Tensor, "B T"], k: int) -> Found:
+    """Of the behaviours that are `found`, the `k` newest, newest first; K as above."""
+    steps = torch.arange(found.shape[1], device=found.device)
+    place = (steps + 1).mul(found).topk(min(k, len(steps)), dim=1).indices
+    return Found(place, found.gather(1, place))
 
 
 def match_scores(
@@ -101,7 +96,7 @@ class MatchSearch(nn.Module):
         """The best `k` of those that match somewhere; with no field chosen, the newest of all."""
         scores = match_scores(history, x[:, self.columns], chosen, self.idf)
         found = (history[..., 0] != 0) & ((scores > 0) | ~chosen.any(1)[:, None])
-        return best_behaviours(history, scores, found, self.k)
+        return best(scores, found, self.k).of(history)
 
 
 class ProductSearch(nn.Module):

@@ -10,17 +10,15 @@ from rokkit.layers import (
     MatchSearch,
     ProductSearch,
     QueryAttention,
-    best_behaviours,
     inverse_frequencies,
     match_scores,
-    newest_behaviours,
     search,
 )
 from rokkit.retrieval import BM25Index
 
 
 def by_loops(history, scores, found, k):
-    """The rows that `best_behaviours` should give, as lists of tuples without padding."""
+    """The rows that `search.best` should give, as lists of tuples without padding."""
     rows = []
     for row in range(len(history)):
         places = [t for t in range(history.shape[1]) if found[row, t]]
@@ -45,15 +43,18 @@ def test_the_best_are_found_and_of_equals_the_newer(seed, t, k):
     history = 1 + torch.randperm(4 * t * 2).view(4, t, 2).int()
     scores = torch.randint(-1, 3, (4, t)).float()  # ties abound
     found = torch.rand(4, t) < 0.6
-    ids = best_behaviours(history, scores, found, k)
-    assert ids.shape == (4, min(k, t), 2)
-    assert ids.dtype == history.dtype
-    assert without_padding(ids) == by_loops(history, scores, found, k)
+    even = torch.zeros_like(scores)
+    for held, by in ((search.best(scores, found, k), scores), (search.newest(found, k), even)):
+        ids = held.of(history)
+        assert ids.shape == (4, min(k, t), 2)
+        assert ids.dtype == history.dtype
+        assert without_padding(ids) == by_loops(history, by, found, k)
+        assert all(len(set(row)) == len(row) for row in held.place.tolist())
 
 
 def test_the_newest_come_first():
     history = torch.tensor([[[1], [2], [3], [4], [0]], [[5], [0], [0], [0], [0]]])
-    newest = newest_behaviours(history, history[..., 0] != 0, 2)
+    newest = search.newest(history[..., 0] != 0, 2).of(history)
     assert newest.tolist() == [[[4], [3]], [[5], [0]]]  # not the padding at the end
 
 
