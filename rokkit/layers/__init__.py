@@ -13,8 +13,8 @@ from rokkit.layers.batch_norm import BatchNorm
 from rokkit.layers.bipartite import id_nodes, to_ids, to_samples
 from rokkit.layers.dice import Dice
 from rokkit.layers.dropout import Dropout, dropped
-from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding
-from rokkit.layers.found import Found, attend_among, attend_looked_up
+from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding, together
+from rokkit.layers.found import Found, attend_among, attend_picked, best, newest, picked, taken
 from rokkit.layers.heads import HeadAttention, target_attention
 from rokkit.layers.interaction import (
     FactorisationMachine,
@@ -43,6 +43,7 @@ from rokkit.layers.selection import (
     log_likelihood,
     reinforce,
 )
+from rokkit.layers.soft_search import search_and_attend
 
 __all__ = [
     "AUGRU",
@@ -75,7 +76,8 @@ __all__ = [
     "StateAttention",
     "UserMemory",
     "attend_among",
-    "attend_looked_up",
+    "attend_picked",
+    "best",
     "drawn",
     "dropped",
     "fixed_shapes",
@@ -86,13 +88,18 @@ __all__ = [
     "log_likelihood",
     "masked_softmax",
     "match_scores",
+    "newest",
     "pair_count",
     "pairwise_products",
     "pairwise_sum",
+    "picked",
     "reinforce",
+    "search_and_attend",
     "slot_covariance",
+    "taken",
     "target_attention",
     "to_ids",
     "to_samples",
+    "together",
     "usage_variance",
 ]

@@ -6,26 +6,48 @@ attention's answer.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from rokkit.layers.attention import fixed_shapes
-from rokkit.layers.embedding import IdEmbedding
+
+# (place, held), both [B, K]: places in a history, best first, of which a row has each but once;
+# where none is held, a place means nothing.
+Found = tuple[Int[Tensor, "B _"], Bool[Tensor, "B _"]]
 
 
-class Found(NamedTuple):
-    """Places in a history, best first; where none is `held`, a place means nothing."""
+def taken(history: Shaped[Tensor, "B T M"], found: Found) -> Shaped[Tensor, "B K M"]:
+    """Ids or keys of what was found; 0 elsewhere."""
+    place, held = found
+    at = place[..., None].expand(-1, -1, history.shape[2])
+    return history.gather(1, at) * held[..., None]
 
-    place: Int[Tensor, "B K"]  # a row has each but once
-    held: Bool[Tensor, "B K"]
 
-    def of(self, history: Shaped[Tensor, "B T M"]) -> Shaped[Tensor, "B K M"]:
-        """Ids or keys of what was found; 0 elsewhere."""
-        at = self.place[..., None].expand(-1, -1, history.shape[2])
-        return history.gather(1, at) * self.held[..., None]
+def chosen(found: Found, steps: int) -> Bool[Tensor, "B T"]:
+    """Which of the T = `steps` behaviours are held."""
+    place, held = found
+    return held.new_zeros(held.shape[0], steps).scatter(1, place, held)
+
+
+def best(scores: Float[Tensor, "B T"], found: Bool[Tensor, "B T"], k: int) -> Found:
+    """Of the behaviours that are `found`, the `k` of highest score, best first.
+
+    Equal scores: the newer first, so that the outcome is one. K is `k`, or T if that is less.
+    """
+    newest_first = scores.masked_fill(~found, -torch.inf).flip(1)
+    ranked = newest_first.sort(dim=1, descending=True, stable=True).indices[:, :k]
+    place = scores.shape[1] - 1 - ranked
+    return place, found.gather(1, place)
+
+
+def newest(found: Bool[Tensor, "B T"], k: int) -> Found:
+    """Of the behaviours that are `found`, the `k` newest, newest first; K as above."""
+    steps = torch.arange(found.shape[1], device=found.device)
+    place = (steps + 1).mul(found).topk(min(k, len(steps)), dim=1).indices
+    return place, found.gather(1, place)
 
 
 @runtime_checkable
@@ -57,26 +79,35 @@ def attend_among(
 ) -> list[Float[Tensor, "B P"]]:
     """What was found for each attention is attended to, where keys of the whole history are."""
     if fixed_shapes(keys):  # else a unit would score all T
-        return [a(q, one.of(keys), one.held) for a, one in zip(attends, found, strict=True)]
-    nowhere = torch.zeros(keys.shape[:2], dtype=torch.bool, device=keys.device)
-    masks = [nowhere.scatter(1, one.place, one.held) for one in found]
-    return [a(q, keys, mask) for a, mask in zip(attends, masks, strict=True)]
+        return [a(q, taken(keys, one), one[1]) for a, one in zip(attends, found, strict=True)]
+    return [a(q, keys, chosen(one, keys.shape[1])) for a, one in zip(attends, found, strict=True)]
 
 
-def attend_looked_up(
+def picked(
+    history: Int[Tensor, "B T C"], found: Sequence[Found]
+) -> Int[Tensor, "n C"] | Int[Tensor, "B M C"]:
+    """The ids found for each attention, to be looked up: one after the other, without padding.
+
+    Where shapes are fixed, side by side, with padding.
+    """
+    ids = [taken(history, one) for one in found]
+    if fixed_shapes(history):
+        return torch.cat(ids, 1)
+    return torch.cat([own[held] for own, (_, held) in zip(ids, found, strict=True)])
+
+
+def attend_picked(
     attends: Sequence[Attends],
     q: Float[Tensor, "B D"],
-    history: Int[Tensor, "B T C"],
+    keys: Float[Tensor, "n D"] | Float[Tensor, "B M D"],
     found: Sequence[Found],
-    embedding: IdEmbedding,
 ) -> list[Float[Tensor, "B P"]]:
-    """The same where they are not: what was found, and no more, is looked up, all at once."""
-    ids, held = [one.of(history) for one in found], [one.held for one in found]
-    if fixed_shapes(history):
-        keys = [embedding.of_history(one).flatten(2) for one in ids]
-        return [a(q, k, mask) for a, k, mask in zip(attends, keys, held, strict=True)]
+    """What was found for each attention is attended to, where only that was looked up."""
+    held = [one[1] for one in found]
+    if fixed_shapes(keys):
+        parts = torch.split(keys, [mask.shape[1] for mask in held], 1)
+        return [a(q, own, mask) for a, own, mask in zip(attends, parts, held, strict=True)]
     places = [mask.flatten().nonzero().squeeze(1) for mask in held]
-    own = [one.flatten(0, 1)[place] for one, place in zip(ids, places, strict=True)]
-    packed = embedding.of_history(torch.cat(own)).flatten(1)
-    parts = zip(attends, torch.split(packed, [len(one) for one in own]), places, held, strict=True)
-    return [a.packed(q, k, place, mask) for a, k, place, mask in parts]
+    parts = torch.split(keys, [len(place) for place in places])
+    packed = zip(attends, parts, places, held, strict=True)
+    return [a.packed(q, own, place, mask) for a, own, place, mask in packed]

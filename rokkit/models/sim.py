@@ -29,12 +29,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from rokkit.config import require
 from rokkit.data.batch import Batch
 from rokkit.data.schema import Schema
-from rokkit.layers import IdEmbedding, attend_among, attend_looked_up, search, target_attention
-from rokkit.layers.heads import Attention
+from rokkit.layers import IdEmbedding, ProductSearch, found, search_and_attend, together
+from rokkit.layers.heads import Attention, target_attention
 from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
 from rokkit.models.registry import register_backbone
 
-Looked = tuple[Tensor, Float[Tensor, "B P"] | None]  # and what soft search pooled
+# The target's embeddings, φ_s ⊕ φ_l, and what soft search pooled.
+Looked = tuple[Float[Tensor, "B F d"], Float[Tensor, "B P"], Float[Tensor, "B M"] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,47 +85,46 @@ class SIM(Backbone):
         self.category = items.index(config.category or usual)
         sizes = (dim, config.attention_hidden, config.heads, config.attention_dim)
         self.short, self.long = (target_attention(config.attention, *sizes) for _ in range(2))
-        self.soft = search.ProductSearch(dim) if soft else None
+        self.soft = ProductSearch(dim) if soft else None
         self.auxiliary = config.head(2 * dim) if soft else None
         each = dim * (config.heads if config.attention == "heads" else 1)
         self.head = config.head(2 * each + schema.n_fields * config.embed_dim + extra_dim)
 
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B P"]:
         """φ_s ⊕ φ_l; zero for a user without behaviours."""
-        return self._look(batch, embedding, embedding(batch.x))[0]
+        return self._look(batch, embedding)[1]
 
     def forward(
         self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
     ) -> Float[Tensor, "B"]:
         """Logits."""
-        return self._logits(batch, embedding, extra)[0]
+        x, phi, _ = self._look(batch, embedding)
+        logits: Tensor = self.head(join(phi, flat(x), extra)).squeeze(1)
+        return logits
 
     def penalised(
         self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
     ) -> Penalised:
         """The logits, and the loss of soft search."""
-        logits, pooled = self._logits(batch, embedding, extra)
+        x, phi, pooled = self._look(batch, embedding)
+        logits = self.head(join(phi, flat(x), extra)).squeeze(1)
         if self.auxiliary is None:
             return logits, None
         assert batch.y is not None
         loss = binary_cross_entropy_with_logits(self.auxiliary(pooled).squeeze(1).float(), batch.y)
         return logits, self.config.aux_weight * loss
 
-    def _logits(self, batch: Batch, embedding: IdEmbedding, extra: Tensor | None) -> Looked:
-        x = embedding(batch.x)
-        phi, pooled = self._look(batch, embedding, x)
-        return self.head(join(phi, flat(x), extra)).squeeze(1), pooled
-
-    def _look(self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]) -> Looked:
-        """φ_s ⊕ φ_l, and what soft search pooled."""
+    def _look(self, batch: Batch, embedding: IdEmbedding) -> Looked:
         assert batch.history is not None
-        history, mask, q = batch.history, batch.history_mask, self.item_tuple(x)
-        short, both = search.newest(mask, self.config.short), (self.short, self.long)
-        if self.soft is None:
-            own = batch.x[:, self.schema.item_columns[self.category], None]
-            long = search.newest(mask & (history[..., self.category] == own), self.config.hard_top)
-            return join(*attend_looked_up(both, q, history, (short, long), embedding)), None
-        keys = embedding.of_history(history).flatten(2)  # of all: what is found lies among them
-        scores, pooled = self.soft(q, keys, mask)
-        long = search.best(scores, mask, self.config.soft_top)
-        return join(*attend_among(both, q, keys, (short, long))), pooled
+        history, mask, both = batch.history, batch.history_mask, (self.short, self.long)
+        last = found.newest(mask, self.config.short)
+        if self.soft is not None:
+            x, keys = together(embedding, batch.x, history)
+            at = (self.item_tuple(x), keys.flatten(2), mask, last, self.config.soft_top)
+            phi, pooled = search_and_attend(self.soft, both, *at)
+            return x, join(*phi), pooled
+        own = batch.x[:, self.schema.item_columns[self.category], None]
+        held = last, found.newest(mask & (history[..., self.category] == own), self.config.hard_top)
+        x, keys = together(embedding, batch.x, found.picked(history, held))
+        phi = found.attend_picked(both, self.item_tuple(x), keys.flatten(-2), held)
+        return x, join(*phi), None

@@ -106,16 +106,16 @@ def test_packed_among_all_and_with_fixed_shapes_are_one(inputs, kind, monkeypatc
     layer = target_attention(kind, D, (4,), 2, 6).eval()
     assert isinstance(layer, BehaviourAttention if kind == "unit" else HeadAttention)
     place = torch.stack([torch.randperm(K)[:4] for _ in range(B)])
-    held = found.Found(place, mask.gather(1, place))
+    held = place, mask.gather(1, place)
 
     def answers():
         return found.attend_among((layer, layer), q, keys, (held, held))
 
     phi, again = answers()
     assert torch.equal(phi, again)
-    packed = held.held.flatten().nonzero().squeeze(1)
-    k = held.of(keys).flatten(0, 1)[packed]
-    torch.testing.assert_close(layer.packed(q, k, packed, held.held), phi, rtol=1e-5, atol=1e-6)
+    packed = held[1].flatten().nonzero().squeeze(1)
+    k = found.taken(keys, held).flatten(0, 1)[packed]
+    torch.testing.assert_close(layer.packed(q, k, packed, held[1]), phi, rtol=1e-5, atol=1e-6)
     for module in (attention, found):
         monkeypatch.setattr(module, "fixed_shapes", lambda _: True)
     torch.testing.assert_close(answers()[0], phi, rtol=1e-5, atol=1e-6)
@@ -128,10 +128,11 @@ def test_only_what_was_found_is_looked_up(inputs, fixed, monkeypatch):
     history = torch.tensor([[[1], [2], [3]], [[4], [0], [0]], [[0], [0], [0]]])
     mask, table, looked_up = history[..., 0] != 0, FieldEmbedding(5, D, std=1.0), []
     table.on_reading = lambda ids: looked_up.extend(ids.flatten().tolist())
-    short = found.Found(torch.tensor([[2], [0], [0]]), mask[:, :1])
-    long = found.Found(torch.tensor([[0, 2], [0, 1], [0, 1]]), mask[:, :2])
+    short = torch.tensor([[2], [0], [0]]), mask[:, :1]
+    long = torch.tensor([[0, 2], [0, 1], [0, 1]]), mask[:, :2]
     layers, q = [HeadAttention(D, 1, 4) for _ in range(2)], inputs[0][:3]
-    answers = found.attend_looked_up(layers, q, history, (short, long), table)
+    keys = table(found.picked(history, (short, long))).flatten(-2)
+    answers = found.attend_picked(layers, q, keys, (short, long))
     keys = table.weight[history.squeeze(2)]
     among = found.attend_among(layers, q, keys, (short, long))
     torch.testing.assert_close(answers, among, rtol=1e-5, atol=1e-6)
