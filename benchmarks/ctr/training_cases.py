@@ -38,6 +38,7 @@ OTHER_WORK = {"sim": {"unit": "DIN's units", "hard": "DIN's units, hard search"}
 SAID = {
     "sim": "Ours and FuxiCTR search softly and attend to both parts by scaled products, "
     f"projections of values and of the outcome included: heads {HEADS}, width {ATTENTION_DIM}. "
+    "FuxiCTR's search has that width too, ours 32, and its auxiliary MLP 64 more inputs. "
     "Rows of ours with DIN's units do other work, as does hard search; no goal counts them."
 }
 
