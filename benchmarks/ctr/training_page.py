@@ -226,7 +226,8 @@ def _speed(case: Case) -> str:
             )
         )
     header = ("Framework", "Samples/s", "Ours", "by wall", "Memory MB", "Parameters")
-    return f"{case['steps']} steps in a turn.\n\n" + table(header, rows)
+    said = f"{case['steps']} steps in a turn. {case.get('said', '')}".rstrip()
+    return said + "\n\n" + table(header, rows)
 
 
 def _table_size(case: Case) -> str:

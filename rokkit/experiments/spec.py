@@ -40,7 +40,11 @@ LATER: dict[type, dict[str, Any]] = {
     ConstructConfig: {"pool_rows": 0},
     TrainConfig: {"compile": False},
 }
-LATER_OF_MODELS: dict[str, dict[str, Any]] = {"fate": {"graph": "sample"}, "ubr": {"turns": 0}}
+LATER_OF_MODELS: dict[str, dict[str, Any]] = {
+    "fate": {"graph": "sample"},
+    "sim": {"attention": "unit", "heads": 4, "attention_dim": 64},
+    "ubr": {"turns": 0},
+}
 
 Scalar = str | int | float | bool | None
 Value = Scalar | tuple[Scalar, ...]

@@ -13,7 +13,9 @@ from rokkit.layers.batch_norm import BatchNorm
 from rokkit.layers.bipartite import id_nodes, to_ids, to_samples
 from rokkit.layers.dice import Dice
 from rokkit.layers.dropout import Dropout, dropped
-from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding
+from rokkit.layers.embedding import FieldEmbedding, IdEmbedding, JoinedEmbedding, together
+from rokkit.layers.found import Found, attend_among, attend_picked, best, newest, picked, taken
+from rokkit.layers.heads import HeadAttention, target_attention
 from rokkit.layers.interaction import (
     FactorisationMachine,
     pair_count,
@@ -31,10 +33,8 @@ from rokkit.layers.search import (
     MatchSearch,
     ProductSearch,
     QueryAttention,
-    best_behaviours,
     inverse_frequencies,
     match_scores,
-    newest_behaviours,
 )
 from rokkit.layers.selection import (
     FieldSelector,
@@ -43,6 +43,7 @@ from rokkit.layers.selection import (
     log_likelihood,
     reinforce,
 )
+from rokkit.layers.soft_search import search_and_attend
 
 __all__ = [
     "AUGRU",
@@ -58,6 +59,8 @@ __all__ = [
     "FactorisationMachine",
     "FieldEmbedding",
     "FieldSelector",
+    "Found",
+    "HeadAttention",
     "IdEmbedding",
     "JoinedEmbedding",
     "MatchSearch",
@@ -72,7 +75,9 @@ __all__ = [
     "StateActivationUnit",
     "StateAttention",
     "UserMemory",
-    "best_behaviours",
+    "attend_among",
+    "attend_picked",
+    "best",
     "drawn",
     "dropped",
     "fixed_shapes",
@@ -83,13 +88,18 @@ __all__ = [
     "log_likelihood",
     "masked_softmax",
     "match_scores",
-    "newest_behaviours",
+    "newest",
     "pair_count",
     "pairwise_products",
     "pairwise_sum",
+    "picked",
     "reinforce",
+    "search_and_attend",
     "slot_covariance",
+    "taken",
+    "target_attention",
     "to_ids",
     "to_samples",
+    "together",
     "usage_variance",
 ]

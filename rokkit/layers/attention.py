@@ -16,10 +16,12 @@ from rokkit.layers.dice import Dice, dice_then_linear
 from rokkit.layers.pairs import pair_layer
 
 
-def masked_softmax(scores: Float[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+def masked_softmax(
+    scores: Float[Tensor, "*rows T"], mask: Bool[Tensor, "*rows T"]
+) -> Float[Tensor, "*rows T"]:
     """Softmax over the places where `mask` holds, 0 elsewhere; a row without any is all 0."""
     lowest = torch.finfo(scores.dtype).min
-    return scores.masked_fill(~mask, lowest).softmax(1) * mask
+    return scores.masked_fill(~mask, lowest).softmax(-1) * mask
 
 
 class ActivationUnit(nn.Module):

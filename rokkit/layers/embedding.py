@@ -79,6 +79,20 @@ class FieldEmbedding(nn.Module):
         return embedded
 
 
+def together(
+    embedding: IdEmbedding, x: Int[Tensor, "*shape"], history: Int[Tensor, "*shape_of_history"]
+) -> tuple[Float[Tensor, "*shape d"], Float[Tensor, "*shape_of_history d"]]:
+    """A target's embeddings and those of a history, by one look-up where both mean the same.
+
+    Sparse gradients of two look-ups would be copied to be put one after the other.
+    """
+    if not isinstance(embedding, FieldEmbedding):
+        return embedding(x), embedding.of_history(history)
+    found = embedding(torch.cat([x.flatten(), history.flatten()]))
+    own, others = torch.split(found, [x.numel(), history.numel()])
+    return own.view(*x.shape, found.shape[1]), others.view(*history.shape, found.shape[1])
+
+
 class _LookUp(torch.autograd.Function):
     """Rows of a table, as torch finds them; their gradient is added up ten times as fast.
 

@@ -1,6 +1,6 @@
 """Search among a user's own behaviours (SIM §3.2, UBR).
 
-What is found is given as ids, so that only that is embedded. Padding is id 0, after what was found.
+What is found by ids is given as ids; padding, id 0, comes after it.
 
 Symbols: B batch; T behaviours; C fields of the item tuple; K behaviours kept; D = C·d.
 """
@@ -15,32 +15,10 @@ from torch import Tensor, nn
 
 from rokkit.files import slices
 from rokkit.layers.attention import ProductAttention
+from rokkit.layers.found import best, taken
+from rokkit.layers.products import weighed_by_products
 
 ROWS_AT_ONCE = 1_000_000  # of a pool that may be memory-mapped
-
-
-def best_behaviours(
-    history: Int[Tensor, "B T C"],
-    scores: Float[Tensor, "B T"],
-    found: Bool[Tensor, "B T"],
-    k: int,
-) -> Int[Tensor, "B K C"]:
-    """Of the behaviours that are `found`, the `k` of highest score, best first.
-
-    Equal scores: the newer first, so that the outcome is one. K is `k`, or T if that is less.
-    """
-    newest_first = scores.masked_fill(~found, -torch.inf).flip(1)
-    ranked = newest_first.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    place = history.shape[1] - 1 - ranked
-    ids = history.gather(1, place[..., None].expand(-1, -1, history.shape[2]))
-    return ids * found.gather(1, place)[..., None]
-
-
-def newest_behaviours(
-    history: Int[Tensor, "B T C"], found: Bool[Tensor, "B T"], k: int
-) -> Int[Tensor, "B K C"]:
-    """Of the behaviours that are `found`, the `k` newest, newest first."""
-    return best_behaviours(history, torch.zeros_like(found, dtype=torch.float32), found, k)
 
 
 def match_scores(
@@ -101,7 +79,7 @@ class MatchSearch(nn.Module):
         """The best `k` of those that match somewhere; with no field chosen, the newest of all."""
         scores = match_scores(history, x[:, self.columns], chosen, self.idf)
         found = (history[..., 0] != 0) & ((scores > 0) | ~chosen.any(1)[:, None])
-        return best_behaviours(history, scores, found, self.k)
+        return taken(history, best(scores, found, self.k))
 
 
 class ProductSearch(nn.Module):
@@ -119,10 +97,13 @@ class ProductSearch(nn.Module):
 
         A top K passes no gradient: a loss on what was pooled trains the search.
         """
-        asked = self.query(q) @ self.key.weight  # ⟨W_b k, W_a q⟩ = ⟨k, W_bᵀ W_a q⟩, once per row
-        scores = torch.bmm(keys, asked[:, :, None]).squeeze(2) * mask
-        pooled = torch.bmm(scores[:, None], keys).squeeze(1)
-        return scores.detach(), torch.cat([pooled, q], 1)
+        scores, pooled = weighed_by_products(self.asked(q)[:, None], keys, mask)
+        return scores.squeeze(1), torch.cat([pooled.squeeze(1), q], 1)
+
+    def asked(self, q: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+        """W_bᵀ W_a q, for ⟨W_b k, W_a q⟩ = ⟨k, W_bᵀ W_a q⟩: once per row."""
+        asked: Tensor = self.query(q) @ self.key.weight
+        return asked
 
 
 class QueryAttention(ProductAttention):

@@ -15,8 +15,9 @@ from ctr import synth
 from ctr import training_page as report
 from ctr.arrays import Arrays
 from ctr.frameworks import FRAMEWORKS, HAS, MODELS, PEERS, Case
-from ctr.frameworks.ours import Ours, Paced, make_model
+from ctr.frameworks.ours import Ours, Paced, make_model, samples_of
 from ctr.serve import Served
+from ctr.training_cases import OTHER_WORK
 from rokkit.training import CTRTask, Feed, TrainConfig, fit, predict, seed_everything
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,20 @@ def test_epochs_one_by_one_are_those_of_one_training(arrays: Arrays, tmp_path: P
     fit(CTRTask(model, train, few), len(train), config, seed=3, stop_after_steps=2 * STEPS)
     expected = predict(model, Feed(ours.samples, "test", needs=model.needs))
     np.testing.assert_allclose(ours.predict("test"), expected, atol=1e-5)
+
+
+def test_of_sim_the_like_of_the_peer_is_compared_and_others_by_name(arrays: Arrays) -> None:
+    """Kills: DIN's units beside a peer's products; a variant that is built as what it is not."""
+    schema = samples_of(arrays).schema
+    built = {}
+    for variant in ("", *OTHER_WORK["sim"]):
+        config = make_model(Case(model="sim", variant=variant), schema).backbone.config
+        built[variant] = (config.search, config.attention, config.heads, config.attention_dim)
+    assert built[""] == ("soft", "projected", 1, 64)
+    assert {v: b[:2] for v, b in built.items() if v} == {
+        "unit": ("soft", "unit"),
+        "hard": ("hard", "unit"),
+    }
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -202,7 +217,8 @@ def test_another_optimizer_counts_once_its_accuracy_is_at_par() -> None:
 
 
 def test_a_search_of_another_kind_never_counts() -> None:
-    rates = {LAZY: [10.0], f"{LAZY}, hard search": [90.0], "fuxictr": [10.0]}
+    others = {f"{LAZY}, {said}": [90.0] for said in OTHER_WORK["sim"].values()}
+    rates = {LAZY: [10.0], **others, "fuxictr": [10.0]}
     found = judged({"sim, batch 512": raced(rates)})
     assert found[f"SIM, batch 512, against the best peer ({LAZY})"] == (1.0, "not met")
 

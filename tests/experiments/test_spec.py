@@ -215,7 +215,16 @@ def test_a_setting_that_came_later_changes_no_key_of_a_model(system: str) -> Non
     assert key(spec(system.upper())) == MODEL_KEYS[system]
 
 
-@pytest.mark.parametrize(("system", "option"), [("FATE", "graph=batch"), ("UBR", "turns=5")])
+@pytest.mark.parametrize(
+    ("system", "option"),
+    [
+        ("FATE", "graph=batch"),
+        ("SIM", "attention=heads"),
+        ("SIM", "heads=2"),
+        ("SIM", "attention_dim=32"),
+        ("UBR", "turns=5"),
+    ],
+)
 def test_a_later_setting_of_a_model_is_in_the_key_where_it_is_used(
     system: str, option: str
 ) -> None:

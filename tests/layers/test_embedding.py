@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from rokkit.errors import ConfigError
-from rokkit.layers import FieldEmbedding, IdEmbedding, JoinedEmbedding
+from rokkit.layers import FieldEmbedding, IdEmbedding, JoinedEmbedding, together
 
 
 def test_an_id_becomes_its_row_and_padding_becomes_zeros():
@@ -89,6 +89,30 @@ def test_without_on_history_a_history_sees_zeros_for_the_other_table():
     assert torch.equal(joined.of_history(ids)[..., :3], own(ids))
     assert torch.equal(joined.of_history(ids)[..., 3:], torch.zeros(2, 2, 2))
     assert torch.equal(joined(ids)[..., 3:], other(ids))
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_a_target_and_its_history_are_looked_up_at_once(sparse):
+    read, table = [], FieldEmbedding(6, 2)
+    table.sparse_gradient, table.on_reading = sparse, lambda ids: read.append(ids.tolist())
+    x, history = torch.tensor([[1, 2], [3, 0]]), torch.tensor([[[4], [2]], [[0], [0]]])
+    own, others = together(table, x, history)
+    assert torch.equal(own, table.weight[x])
+    assert torch.equal(others, table.weight[history])
+    assert read == [[1, 2, 3, 0, 4, 2, 0, 0]]
+    (own.sum() + 10 * others.sum()).backward()
+    gradient = table.weight.grad.to_dense() if sparse else table.weight.grad
+    assert gradient[1:].tolist() == [[1, 1], [11, 11], [1, 1], [10, 10], [0, 0]]
+
+
+@pytest.mark.parametrize("on_history", [True, False])
+def test_at_once_a_history_sees_no_more_of_joined_tables(on_history):
+    joined = JoinedEmbedding(FieldEmbedding(6, 2), FieldEmbedding(6, 3), on_history)
+    x, history = torch.tensor([1, 2]), torch.tensor([[4], [2]])
+    found = together(joined, x, history)
+    assert torch.equal(found[0], joined(x))
+    assert torch.equal(found[1], joined.of_history(history))
+    assert found[1][..., 2:].any().item() is on_history
 
 
 def test_both_kinds_are_id_embeddings():

@@ -10,17 +10,18 @@ from rokkit.layers import (
     MatchSearch,
     ProductSearch,
     QueryAttention,
-    best_behaviours,
+    best,
     inverse_frequencies,
     match_scores,
-    newest_behaviours,
+    newest,
     search,
+    taken,
 )
 from rokkit.retrieval import BM25Index
 
 
 def by_loops(history, scores, found, k):
-    """The rows that `best_behaviours` should give, as lists of tuples without padding."""
+    """The rows that `best` should give, as lists of tuples without padding."""
     rows = []
     for row in range(len(history)):
         places = [t for t in range(history.shape[1]) if found[row, t]]
@@ -45,16 +46,19 @@ def test_the_best_are_found_and_of_equals_the_newer(seed, t, k):
     history = 1 + torch.randperm(4 * t * 2).view(4, t, 2).int()
     scores = torch.randint(-1, 3, (4, t)).float()  # ties abound
     found = torch.rand(4, t) < 0.6
-    ids = best_behaviours(history, scores, found, k)
-    assert ids.shape == (4, min(k, t), 2)
-    assert ids.dtype == history.dtype
-    assert without_padding(ids) == by_loops(history, scores, found, k)
+    even = torch.zeros_like(scores)
+    for held, by in ((best(scores, found, k), scores), (newest(found, k), even)):
+        ids = taken(history, held)
+        assert ids.shape == (4, min(k, t), 2)
+        assert ids.dtype == history.dtype
+        assert without_padding(ids) == by_loops(history, by, found, k)
+        assert all(len(set(row)) == len(row) for row in held[0].tolist())
 
 
 def test_the_newest_come_first():
     history = torch.tensor([[[1], [2], [3], [4], [0]], [[5], [0], [0], [0], [0]]])
-    newest = newest_behaviours(history, history[..., 0] != 0, 2)
-    assert newest.tolist() == [[[4], [3]], [[5], [0]]]  # not the padding at the end
+    found = taken(history, newest(history[..., 0] != 0, 2))
+    assert found.tolist() == [[[4], [3]], [[5], [0]]]  # not the padding at the end
 
 
 def test_match_scores_are_sums_over_equal_chosen_fields():

@@ -39,6 +39,8 @@ SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "hpmn-deep": ("hpmn", {"periods": (2, 2, 5)}),
     "hpmn-free": ("hpmn", REGULAR | {"covariance_weight": 0.0}),
     "sim-soft": ("sim", REGULAR | {"search": "soft"}),
+    "sim-heads": ("sim", {"search": "soft", "attention": "heads"}),
+    "sim-projected": ("sim", REGULAR | {"attention": "projected"}),
     "ubr-draw": ("ubr", REGULAR | {"baseline": "draw"}),
     "ubr-turns": ("ubr", {"turns": 1}),
     "fate-batch": ("fate", REGULAR | {"graph": "batch", "drop_edge": 0.0, "drop_id": 0.0}),

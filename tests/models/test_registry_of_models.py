@@ -81,6 +81,7 @@ def test_settings_reach_the_model(tiny):
         ("mimn", {"slots": 4, "state_size": 32, "utilisation": False, "induction": False}),
         ("mimn", {"utilisation_weight": 1e-3}),
         ("sim", {"search": "hard", "short": 10, "hard_top": 100}),
+        ("sim", {"attention": "unit", "heads": 4, "attention_dim": 64}),
         ("ubr", {"top": 20}),
         ("rim", {"scale_attention": False, "normalisation": "affine-input", "init_std": 0.1}),
         ("pet", {"rounds": 3}),

@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from rokkit.errors import ConfigError
 from rokkit.knowledge import KnowledgeBase, KnowledgeBaseConfig, UseConfig, with_knowledge
-from rokkit.layers import ActivationUnit
+from rokkit.layers import ActivationUnit, HeadAttention
 from rokkit.models import create_model
 
 D = 2 * 16  # C·d of the tiny schema at the default width
+HEADS = 2
 ITEM, CATEGORY = 1, 2  # columns of the tiny schema
 
 
@@ -35,11 +36,13 @@ def with_history(tiny, *histories, x=None):
 
 
 def attended(attention, model, target, behaviours):
-    """Σ softmax(a(q, k)) k over a list of ids, by its unit's scores one by one."""
+    """Σ softmax(a(q, k)) k over a list of ids, by its unit's scores one by one, or by its heads."""
     if not behaviours:
-        return np.zeros(D)
+        return np.zeros(D * (HEADS if model.backbone.config.attention == "heads" else 1))
     q = model.embedding(torch.tensor([target])).flatten(1)
     keys = model.embedding(torch.tensor(behaviours)).flatten(1)
+    if isinstance(attention, HeadAttention):
+        return attention(q, keys[None], torch.ones(1, len(keys)).bool())[0].detach().numpy()
     scores = [attention.unit(q, k[None], torch.tensor([0])).item() for k in keys]
     weights = np.exp(scores) / np.exp(scores).sum()
     return weights @ keys.detach().numpy()
@@ -51,9 +54,11 @@ def soft_scores(model, target, behaviours):
     return (model.backbone.soft.key(keys) @ model.backbone.soft.query(q)).tolist()
 
 
+@pytest.mark.parametrize("attention", ["unit", "heads", "projected"])
 @pytest.mark.parametrize("search", ["hard", "soft"])
-def test_phi_is_two_attentions_over_what_is_found(tiny, search):
-    model = make(tiny, search=search, short=2, soft_top=3, hard_top=3).eval()
+def test_phi_is_two_attentions_over_what_is_found(tiny, search, attention):
+    top = {"short": 2, "soft_top": 3, "hard_top": 3}
+    model = make(tiny, search=search, attention=attention, heads=HEADS, **top).eval()
     phi = model.backbone.represent(tiny.batch, model.embedding).detach().numpy()
     for row, own in enumerate(tiny.batch.history.tolist()):
         target = tiny.batch.x[row, [ITEM, CATEGORY]].tolist()
@@ -72,9 +77,10 @@ def test_phi_is_two_attentions_over_what_is_found(tiny, search):
         np.testing.assert_allclose(phi[row], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_no_match_is_a_zero_vector_and_no_history_two(tiny):
+@pytest.mark.parametrize("attention", ["unit", "projected"])
+def test_no_match_is_a_zero_vector_and_no_history_two(tiny, attention):
     # Kills a softmax over nothing, which is an even mean of padding or of what was left out.
-    model = make(tiny)
+    model = make(tiny, attention=attention)
     batch = with_history(
         tiny, [(65, 95), (66, 96)], [(67, 97)], [], x=[[70, 96], [70, 96], [70, 96]]
     )
@@ -167,12 +173,13 @@ def test_with_one_item_field_it_goes_by_the_item(tiny):
     assert torch.isfinite(model(batch)).all()
 
 
+@pytest.mark.parametrize("attention", ["unit", "heads", "projected"])
 @pytest.mark.parametrize("training", [True, False])
-def test_padding_changes_no_soft_search(tiny, training):
+def test_padding_changes_no_soft_search(tiny, training, attention):
     more = tiny.batch.history.new_zeros(len(tiny.batch), 3, 2)
     longer = dataclasses.replace(tiny.batch, history=torch.cat([tiny.batch.history, more], 1))
     found, expected = (
-        make(tiny, search="soft", soft_top=4).train(training).penalised(batch)
+        make(tiny, search="soft", soft_top=4, attention=attention).train(training).penalised(batch)
         for batch in (longer, tiny.batch)
     )
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
@@ -193,13 +200,14 @@ def test_soft_search_sees_of_a_knowledge_base_what_histories_may_show(tiny, on_h
     assert (model.penalised(tiny.batch)[1] != before).item() == on_history
 
 
-def test_only_its_own_loss_teaches_soft_search(tiny):
+@pytest.mark.parametrize("attention", ["unit", "heads", "projected"])
+def test_only_its_own_loss_teaches_soft_search(tiny, attention):
     # A top K passes no gradient: without the loss W_a and W_b would stay as they were drawn.
-    model = make(tiny, search="soft")
+    model = make(tiny, search="soft", attention=attention)
     logits, loss = model.penalised(tiny.batch)
     searching = [model.backbone.soft.query.weight, model.backbone.soft.key.weight]
     alone = torch.autograd.grad(logits.sum(), searching, retain_graph=True, allow_unused=True)
-    assert alone == (None, None)
+    assert not any(one is not None and one.any() for one in alone)
     loss.backward()
     assert all(weight.grad.any() for weight in searching)
     assert all(p.grad.any() for p in model.backbone.auxiliary.parameters())
@@ -241,6 +249,11 @@ def test_parameters_are_as_documented(tiny, search):
     assert sum(p.numel() for p in backbone.parameters()) == expected
     assert isinstance(backbone.short.unit, ActivationUnit)
     assert backbone.short.unit is not backbone.long.unit
+    for attention, each, width in (("heads", 2 * 64 * D, 4 * D), ("projected", 4 * 64 * D, D)):
+        backbone = create_model("sim", tiny.schema, search=search, attention=attention).backbone
+        others = expected - units - head(2 * D + 4 * 16)
+        found = sum(p.numel() for p in backbone.parameters())
+        assert found == others + 2 * each + head(2 * width + 4 * 16)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +267,10 @@ def test_parameters_are_as_documented(tiny, search):
         ({"aux_weight": 0.0}, "aux_weight is 0"),
         ({"attention_hidden": ()}, "attention_hidden"),
         ({"attention_hidden": (80, 0)}, "attention_hidden"),
+        ({"attention": "head"}, "'head'"),
+        ({"heads": 0}, "heads is 0"),
+        ({"attention_dim": 0}, "attention_dim is 0"),
+        ({"attention_dim": 30}, "attention_dim is 30; expected a multiple of 4 heads"),
     ],
 )
 def test_settings_out_of_range_are_refused(tiny, config, message):

@@ -41,6 +41,7 @@ PEERS = tuple(name for name in HAS if name != OURS)
 EMBEDDING, HIDDEN, ATTENTION = 16, (200, 80), (64, 16)
 SEQUENCE = ("din", "dien", "sim")  # models that read histories
 SHORT, TOP = 10, 20  # SIM: the newest behaviours, and those that its search finds
+HEADS, ATTENTION_DIM = 1, 64  # SIM: heads of its attentions, and the width of their products
 EVALUATION_ROWS = 4096
 
 
@@ -55,7 +56,7 @@ class Case:
     learning_rate: float = 1e-3
     amp: bool = False
     form: str = "eager"  # ours, when it answers: eager, pt2, onnx or compiled
-    variant: str = ""  # ours: "hard" for SIM's search by category
+    variant: str = ""  # ours: of SIM "unit", DIN's units, or "hard", them and search by category
 
 
 Stage = tuple[str, Callable[[Any], Any]]

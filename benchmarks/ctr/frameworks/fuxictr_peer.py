@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from ctr.arrays import Arrays
 from ctr.frameworks import (
     ATTENTION,
+    ATTENTION_DIM,
     EMBEDDING,
     EVALUATION_ROWS,
+    HEADS,
     HIDDEN,
     SEQUENCE,
     SHORT,
@@ -149,6 +151,8 @@ class FuxiCTR:
                 "dnn_hidden_units": list(HIDDEN),
                 "short_seq_len": SHORT + 1,  # it counts the target
                 "topk": TOP,
+                "attention_dim": ATTENTION_DIM,
+                "num_heads": HEADS,
             },
         }
         return self._class(name)(self.map, **common, **own[name])

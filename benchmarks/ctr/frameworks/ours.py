@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctr.arrays import Arrays
-from ctr.frameworks import ATTENTION, EMBEDDING, HIDDEN, SHORT, TOP, Case, Stage
+from ctr.frameworks import (
+    ATTENTION,
+    ATTENTION_DIM,
+    EMBEDDING,
+    HEADS,
+    HIDDEN,
+    SHORT,
+    TOP,
+    Case,
+    Stage,
+)
 
 ITEM = ("item", "genre")
 SEARCHED = ("user", "item", "genre", "city", "device")  # by RIM
@@ -127,13 +137,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dien": {"hidden": HIDDEN},
     "sim": {
         "hidden": HIDDEN,
-        "attention_hidden": ATTENTION,
         "search": "soft",
+        "attention": "projected",
+        "heads": HEADS,
+        "attention_dim": ATTENTION_DIM,
         "short": SHORT,
         "hard_top": TOP,
         "soft_top": TOP,
     },
 }
+# Of SIM, which do other work than the peer's.
+UNIT = {"attention": "unit", "attention_hidden": ATTENTION}
+VARIANTS: dict[str, dict[str, Any]] = {"": {}, "unit": UNIT, "hard": UNIT | {"search": "hard"}}
 
 
 def make_model(case: Case, schema: Any) -> Any:
@@ -142,7 +157,7 @@ def make_model(case: Case, schema: Any) -> Any:
 
     if case.model == "lr":
         return create_model("lr", schema, embed_dim=1, init_std=SPREAD)
-    own = SETTINGS[case.model] | ({"search": case.variant} if case.variant else {})
+    own = SETTINGS[case.model] | VARIANTS[case.variant]
     return create_model(case.model, schema, embed_dim=EMBEDDING, init_std=SPREAD, **own)
 
 
