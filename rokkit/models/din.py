@@ -28,6 +28,7 @@ from rokkit.layers import (
     IdEmbedding,
     fixed_shapes,
 )
+from rokkit.layers.embedding import together
 from rokkit.models.base import Backbone, HeadConfig, flat, join
 from rokkit.models.registry import register_backbone
 
@@ -66,26 +67,26 @@ class DIN(Backbone):
 
     def represent(self, batch: Batch, embedding: IdEmbedding) -> Float[Tensor, "B D"]:
         """φ: the behaviours that bear on the target; zero for a user without any."""
-        return self._attend(batch, embedding, embedding(batch.x))
+        return self._look(batch, embedding)[1]
 
     def forward(
         self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
     ) -> Float[Tensor, "B"]:
         """Logits."""
-        x = embedding(batch.x)
-        phi = self._attend(batch, embedding, x)
+        x, phi = self._look(batch, embedding)
         logits: Tensor = self.head(join(phi, flat(x), extra)).squeeze(1)
         return logits
 
-    def _attend(
-        self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
-    ) -> Float[Tensor, "B D"]:
+    def _look(
+        self, batch: Batch, embedding: IdEmbedding
+    ) -> tuple[Float[Tensor, "B F d"], Float[Tensor, "B D"]]:
+        """The target's embeddings, and φ."""
         assert batch.history is not None
-        q, mask = self.item_tuple(x), batch.history_mask  # [B, D], [B, T]
+        history, mask = batch.history, batch.history_mask  # [B, T, C], [B, T]
         if fixed_shapes(mask):
-            keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
-            phi: Tensor = self.attention(q, keys, mask)
-            return phi
+            x, keys = together(embedding, batch.x, history)
+            phi: Tensor = self.attention(self.item_tuple(x), keys.flatten(2), mask)
+            return x, phi
         place = mask.flatten().nonzero().squeeze(1)  # padding is not looked up
-        ids = batch.history.flatten(0, 1).index_select(0, place)
-        return self.attention.packed(q, embedding.of_history(ids).flatten(1), place, mask)
+        x, keys = together(embedding, batch.x, history.flatten(0, 1).index_select(0, place))
+        return x, self.attention.packed(self.item_tuple(x), keys.flatten(1), place, mask)
