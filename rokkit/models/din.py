@@ -27,8 +27,8 @@ from rokkit.layers import (
     BilinearUnit,
     IdEmbedding,
     fixed_shapes,
+    together,
 )
-from rokkit.layers.embedding import together
 from rokkit.models.base import Backbone, HeadConfig, flat, join
 from rokkit.models.registry import register_backbone
 
