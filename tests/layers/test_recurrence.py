@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import rokkit.layers.recurrence as recurrence
-import rokkit.layers.recurrence_kernel as recurrence_kernel
+import rokkit.layers.recurrence_blocks as recurrence_blocks
 import rokkit.layers.recurrent as recurrent
 from rokkit.layers import AUGRU, GRU
-from rokkit.layers.recurrence_kernel import exponentials
+from rokkit.layers.recurrence_kernel import SPAN, exponentials
 
 B, T, DIM = 6, 7, 5
 COUNTS = torch.tensor([3, 0, 7, 1, 4, 7])
@@ -100,14 +100,15 @@ def test_without_a_way_back_states_are_the_same_bits_and_nothing_is_kept(monkeyp
     layer, inputs = shaken(GRU(DIM, 8)), torch.randn(B, T, DIM)
     with_gradients = layer(inputs, COUNTS)
     kept = []
-    run = recurrence_kernel.run
+    run = recurrence_blocks.run
     monkeypatch.setattr(
-        recurrence_kernel, "run", lambda *given: (kept.append(given[-1].size), run(*given))
+        recurrence_blocks, "run", lambda *given: (kept.append(given[-1].size), run(*given))
     )
     with torch.no_grad():
         assert torch.equal(layer(inputs, COUNTS), with_gradients)
     layer(inputs, COUNTS)
-    assert kept == [0, B * T * 4 * 8]
+    steps = 7 + 1  # of the four longest rows side by side, and of the other two
+    assert kept == [0, steps * 4 * SPAN]
 
 
 def test_it_goes_back_twice():
