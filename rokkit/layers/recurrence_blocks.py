@@ -146,18 +146,20 @@ def _gradient(gradient: Float[Tensor, "m H"] | None, strips: int) -> Tensor:
     """[m, H', LANES], or empty if there is none."""
     if gradient is None:
         return torch.empty(0, strips, LANES)
-    wide = functional.pad(gradient, (0, strips * LANES - gradient.shape[1]))
+    missing = strips * LANES - gradient.shape[1]
+    wide = functional.pad(gradient, (0, missing)) if missing else gradient
     return wide.contiguous().view(-1, strips, LANES)
 
 
 def _filled(parameter: Float[Tensor, "G *_"]) -> Float[Tensor, "3 _ *_"]:
     """Its three gates, each with zeros up to whole strips."""
     each = parameter.detach().view(3, -1, *parameter.shape[1:])
-    return functional.pad(each, (0, 0) * (each.dim() - 2) + (0, -each.shape[1] % LANES))
+    missing = -each.shape[1] % LANES
+    return functional.pad(each, (0, 0) * (each.dim() - 2) + (0, missing)) if missing else each
 
 
 def _in_strips(matrices: Float[Tensor, "3 I J"]) -> Float[Tensor, "_"]:
     """What `_add_products` of the kernel wants for each gate: all rows of a strip of columns."""
-    wide = functional.pad(matrices, (0, -matrices.shape[2] % LANES, 0, -matrices.shape[1] % LANES))
-    by_strip = wide.view(3, wide.shape[1], -1, LANES).transpose(1, 2)
-    return by_strip.flatten()
+    rows, columns = (-size % LANES for size in matrices.shape[1:])
+    wide = functional.pad(matrices, (0, columns, 0, rows)) if rows or columns else matrices
+    return wide.reshape(3, wide.shape[1], -1, LANES).transpose(1, 2).flatten()
