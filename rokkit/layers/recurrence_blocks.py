@@ -19,7 +19,7 @@ from torch.nn import functional
 from rokkit.layers.packing import Rows
 from rokkit.layers.recurrence_kernel import LANES, ROWS, SPAN, run, run_backward
 
-PLACES = 1024  # of a block
+PLACES = 2048  # of a block
 
 
 class Recurrence(torch.autograd.Function):
