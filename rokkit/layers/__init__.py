@@ -22,9 +22,11 @@ from rokkit.layers.interaction import (
     pairwise_products,
     pairwise_sum,
 )
+from rokkit.layers.loops import loops_apply
 from rokkit.layers.memory import MemoryState, UserMemory
 from rokkit.layers.mlp import MLP, hidden_layers
 from rokkit.layers.neighbour_attention import NeighbourAttention
+from rokkit.layers.packing import PackedRows, Rows
 from rokkit.layers.periodic import MemoryReader, PeriodicMemory, slot_covariance
 from rokkit.layers.propagation import PropagationLayer
 from rokkit.layers.recurrence import GRU
@@ -68,10 +70,12 @@ __all__ = [
     "MemoryState",
     "NeighbourAttention",
     "NextBehaviour",
+    "PackedRows",
     "PeriodicMemory",
     "ProductSearch",
     "PropagationLayer",
     "QueryAttention",
+    "Rows",
     "StateActivationUnit",
     "StateAttention",
     "UserMemory",
@@ -86,6 +90,7 @@ __all__ = [
     "information_gain",
     "inverse_frequencies",
     "log_likelihood",
+    "loops_apply",
     "masked_softmax",
     "match_scores",
     "newest",

@@ -24,6 +24,41 @@ def weighted_sums(
     return weighed.new_zeros(rows, k.shape[1]).index_add(0, row, weighed)
 
 
+def products(
+    q: Float[Tensor, "B D"], k: Float[Tensor, "n D"], row: Int[Tensor, "n"]
+) -> Float[Tensor, "n"]:
+    """⟨q_b, k_i⟩ of each behaviour with its row's q."""
+    if worth_a_loop(k) and q.dtype == k.dtype:
+        found: Tensor = _Products.apply(q, k, row)  # type: ignore[no-untyped-call]
+        return found
+    return (q.index_select(0, row) * k).sum(1)
+
+
+class _Products(torch.autograd.Function):
+    """The same, holding no product of n x D: the way back of weighted sums, and back."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, row: Tensor) -> Tensor:
+        from rokkit.layers.attended_kernel import dots
+
+        q, k = q.contiguous(), k.contiguous()
+        found = k.new_empty(len(k))
+        dots(*(t.detach().numpy() for t in (q, k, row, found)))
+        ctx.save_for_backward(q, k, row)
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_found: Tensor) -> tuple[Tensor | None, ...]:
+        from rokkit.layers.attended_kernel import add_weighted, spread
+
+        q, k, row = ctx.saved_tensors
+        of_q, of_k, shares = torch.zeros_like(q), torch.empty_like(k), of_found.contiguous()
+        add_weighted(*(t.numpy() for t in (shares, k, row, of_q)))
+        spread(*(t.detach().numpy() for t in (shares, q, row, of_k)))
+        return of_q, of_k, None
+
+
 class _WeightedSums(torch.autograd.Function):
     """The same, holding no product of n x D."""
 

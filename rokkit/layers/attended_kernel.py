@@ -31,3 +31,24 @@ def add_weighted_backward(of_sums, weights, k, row, of_weights, of_k):
             along += of_sums[b, e] * k[i, e]
             of_k[i, e] = weight * of_sums[b, e]
         of_weights[i] = along
+
+
+@compiled_reordered
+@no_type_check
+def dots(q, k, row, found):
+    """found[i] = ⟨q[row[i]], k[i]⟩, of q [B, D] and k [n, D]."""
+    for i in range(len(row)):
+        b, along = row[i], np.float32(0)
+        for e in range(k.shape[1]):
+            along += q[b, e] * k[i, e]
+        found[i] = along
+
+
+@compiled_reordered
+@no_type_check
+def spread(weights, q, row, of_k):
+    """of_k[i] = weights[i] q[row[i]], of q [B, D] and of_k [n, D]."""
+    for i in range(len(row)):
+        b, weight = row[i], weights[i]
+        for e in range(q.shape[1]):
+            of_k[i, e] = weight * q[b, e]

@@ -1,16 +1,15 @@
-"""Gated recurrences by compiled loops, one row at a time, where they apply.
+"""Gated recurrences by compiled loops, some rows at a time, where they apply.
 
-Symbols: B batch; T steps; D of an input; H of a state.
+Symbols: B batch; T steps; n places, those of padding included if there is any; D of an input;
+H of a state; G = 3H.
 """
-
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from rokkit.layers.loops import loops_apply
+from rokkit.layers.packing import Rows
 
 
 class GRU(nn.GRU):
@@ -34,83 +33,44 @@ class GRU(nn.GRU):
         if not loops_apply(inputs):
             states: Tensor = super().forward(inputs)[0]
             return states
-        entering = nn.functional.linear(inputs, self.weight_ih_l0, self.bias_ih_l0)
-        weights = entering.new_ones(entering.shape[:2])
-        return recur(entering, weights, self.weight_hh_l0, self.bias_hh_l0, count, torch_order=True)
+        rows = Rows.padded(count, *inputs.shape[:2])
+        return self.over(inputs.flatten(0, 1), rows).view(*inputs.shape[:2], -1)
+
+    def over(self, inputs: Float[Tensor, "n D"], rows: Rows) -> Float[Tensor, "n H"]:
+        """The same of inputs that lie as `rows` says; where `loops_apply`."""
+        entering, staying = (
+            (self.weight_ih_l0, self.bias_ih_l0),
+            (self.weight_hh_l0, self.bias_hh_l0),
+        )
+        return recur(inputs, None, *entering, *staying, rows, torch_order=True)[0]
 
 
 def recur(
-    entering: Float[Tensor, "B T G"],
-    weights: Float[Tensor, "B T"],
+    inputs: Float[Tensor, "n D"],
+    weights: Float[Tensor, "n"] | None,
+    entering: Float[Tensor, "G D"],
+    entering_bias: Float[Tensor, "G"],
     staying: Float[Tensor, "G H"],
-    bias: Float[Tensor, "G"],
-    count: Int[Tensor, "B"] | None,
+    staying_bias: Float[Tensor, "G"],
+    rows: Rows,
     *,
     torch_order: bool,
-) -> Float[Tensor, "B T H"]:
-    """The states of the equations in `recurrence_kernel`, G = 3H; where `loops_apply`.
+) -> tuple[Float[Tensor, "n H"], Float[Tensor, "B H"]]:
+    """All states, and the last ones, of the equations in `recurrence_kernel`; where `loops_apply`.
 
-    In float32 under autocast too.
+    In float32 under autocast too. All weights are 1 if there are none.
     """
-    if count is None:
-        count = torch.full(weights.shape[:1], weights.shape[1])
-    states: Tensor = _Recurrence.apply(  # type: ignore[no-untyped-call]
-        entering.float(),
-        weights.float(),
+    from rokkit.layers.recurrence_blocks import Recurrence  # what is compiled is long to import
+
+    states, last = Recurrence.apply(  # type: ignore[no-untyped-call]
+        inputs.float(),
+        None if weights is None else weights.float(),
+        entering,
+        entering_bias,
         staying,
-        bias,
-        count,
+        staying_bias,
+        rows,
         torch_order,
         torch.is_grad_enabled(),
     )
-    return states
-
-
-class _Recurrence(torch.autograd.Function):
-    """Keeps the gates of each step for the way back, if there is one."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        entering: Tensor,
-        weights: Tensor,
-        staying: Tensor,
-        bias: Tensor,
-        count: Tensor,
-        torch_order: bool,
-        learning: bool,
-    ) -> Tensor:
-        from rokkit.layers.recurrence_kernel import run  # what is compiled is long to import
-
-        (n, steps), width = weights.shape, staying.shape[1]
-        entering, weights = entering.contiguous(), weights.contiguous()
-        states = entering.new_empty(n, steps, width)
-        kept = n if learning else 0
-        gates = entering.new_empty(kept, steps, 4 * width)
-        across = staying.t().contiguous()
-        given = (t.detach().numpy() for t in (entering, weights, across, bias, count))
-        run(*given, torch_order, states.numpy(), gates.numpy())
-        ctx.save_for_backward(weights, staying, count, states, gates)
-        ctx.torch_order = torch_order
-        return states
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_states: Tensor) -> tuple[Tensor | None, ...]:
-        from rokkit.layers.recurrence_kernel import run_backward
-
-        weights, staying, count, states, gates = ctx.saved_tensors
-        (n, steps), width = weights.shape, staying.shape[1]
-        of_entering, of_held = (states.new_empty(n, steps, k * width) for k in (3, 1))
-        of_weights = torch.empty_like(weights)
-        given = (of_states.contiguous(), weights, staying.contiguous(), count)
-        run_backward(
-            *(t.detach().numpy() for t in given),
-            ctx.torch_order,
-            *(t.detach().numpy() for t in (states, gates, of_entering, of_held, of_weights)),
-        )
-        of_gates, of_held = of_entering.flatten(0, 1)[:, : 2 * width], of_held.flatten(0, 1)
-        before = nn.functional.pad(states[:, :-1], (0, 0, 1, 0)).flatten(0, 1)
-        of_staying = torch.cat([of_gates.t() @ before, of_held.t() @ before])
-        of_bias = torch.cat([of_gates.sum(0), of_held.sum(0)])
-        return of_entering, of_weights, of_staying, of_bias, None, None, None
+    return states, last

@@ -12,8 +12,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rokkit.layers.attended import products
 from rokkit.layers.attention import ActivationUnit, ProductAttention, masked_softmax
 from rokkit.layers.loops import loops_apply
+from rokkit.layers.packing import PackedRows, Rows
 from rokkit.layers.recurrence import recur
 
 
@@ -25,6 +27,12 @@ class StateAttention(ProductAttention):
 
     def __init__(self, query_dim: int, state_dim: int) -> None:
         super().__init__(query_dim, state_dim, bias=False)
+
+    def packed(
+        self, q: Float[Tensor, "B Q"], states: Float[Tensor, "n H"], rows: PackedRows
+    ) -> Float[Tensor, "n"]:
+        """The weight of each state, where they lie without padding."""
+        return rows.softmax(products(self.query(q), states, rows.row))
 
 
 class StateActivationUnit(nn.Module):
@@ -47,6 +55,12 @@ class StateActivationUnit(nn.Module):
         row = torch.arange(q.shape[0], device=q.device).repeat_interleave(states.shape[1])
         scores = self.unit(self.query(q), states.flatten(0, 1), row, mask.flatten())
         return masked_softmax(scores.view(mask.shape), mask)
+
+    def packed(
+        self, q: Float[Tensor, "B Q"], states: Float[Tensor, "n H"], rows: PackedRows
+    ) -> Float[Tensor, "n"]:
+        """The same, where states lie without padding."""
+        return rows.softmax(self.unit(self.query(q), states, rows.row))
 
 
 class AUGRU(nn.Module):
@@ -78,11 +92,8 @@ class AUGRU(nn.Module):
     ) -> Float[Tensor, "B H"]:
         """h_T of the inputs i_t, given attention a_t in `weights`: 0 from `count` on, if given."""
         if loops_apply(inputs):
-            bias = inputs.new_zeros(self.staying.out_features)
-            states = recur(
-                self.entering(inputs), weights, self.staying.weight, bias, count, torch_order=False
-            )
-            return states[:, -1]
+            rows = Rows.padded(count, *inputs.shape[:2])
+            return self.over(inputs.flatten(0, 1), weights.flatten(), rows)
         h = inputs.new_zeros(inputs.shape[0], self.staying.in_features)
         entering = self.entering(inputs.transpose(0, 1))  # all products with inputs at once
         for at, a in zip(entering.unbind(0), weights.t()[:, :, None].unbind(0), strict=True):
@@ -91,6 +102,15 @@ class AUGRU(nn.Module):
             u, r = (gate_in + gate_held).sigmoid().chunk(2, 1)
             h = h + a * u * ((c_in + r * c_held).tanh() - h)
         return h
+
+    def over(
+        self, inputs: Float[Tensor, "n I"], weights: Float[Tensor, "n"], rows: Rows
+    ) -> Float[Tensor, "B H"]:
+        """The same of inputs that lie as `rows` says; where `loops_apply`."""
+        bias = inputs.new_zeros(self.staying.out_features)
+        entering = (self.entering.weight, self.entering.bias)
+        given = (*entering, self.staying.weight, bias, rows)
+        return recur(inputs, weights, *given, torch_order=False)[1]
 
 
 class NextBehaviour(nn.Module):

@@ -28,15 +28,16 @@ from rokkit.layers import (
     GRU,
     IdEmbedding,
     NextBehaviour,
+    PackedRows,
     StateActivationUnit,
     StateAttention,
+    loops_apply,
 )
 from rokkit.models.base import Backbone, HeadConfig, Penalised, flat, join
 from rokkit.models.registry import register_backbone
 
 Attention = Literal["bilinear", "mlp"]
-States = Float[Tensor, "B T H"]
-Keys = Float[Tensor, "B T D"]
+Evolved = tuple[Tensor, Tensor, Tensor, PackedRows | None]  # φ, states and behaviours, and where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,37 +95,36 @@ class DIEN(Backbone):
         self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
     ) -> Float[Tensor, "B"]:
         """Logits."""
-        return self._logits(batch, embedding, extra)[0]
+        x = embedding(batch.x)
+        logits: Tensor = self.head(join(self._evolve(batch, embedding, x)[0], flat(x), extra))
+        return logits.squeeze(1)
 
     def penalised(
         self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None = None
     ) -> Penalised:
         """The logits, and λ times the auxiliary loss."""
-        logits, states, keys = self._logits(batch, embedding, extra)
         if self.next is None:
-            return logits, None
+            return self(batch, embedding, extra), None
+        x = embedding(batch.x)
+        phi, states, keys, rows = self._evolve(batch, embedding, x)
+        if rows is not None:
+            states, keys = rows.unpack(states), rows.unpack(keys)
         assert batch.history_negatives is not None
         negatives = embedding.of_history(batch.history_negatives).flatten(2)
         loss = self.next(states, keys, negatives, batch.history_mask)
-        return logits, self.config.aux_weight * loss
+        return self.head(join(phi, flat(x), extra)).squeeze(1), self.config.aux_weight * loss
 
-    def _logits(
-        self, batch: Batch, embedding: IdEmbedding, extra: Float[Tensor, "B E"] | None
-    ) -> tuple[Float[Tensor, "B"], States, Keys]:
-        x = embedding(batch.x)
-        phi, states, keys = self._evolve(batch, embedding, x)
-        logits: Tensor = self.head(join(phi, flat(x), extra)).squeeze(1)
-        return logits, states, keys
-
-    def _evolve(
-        self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]
-    ) -> tuple[Float[Tensor, "B H"], States, Keys]:
-        """φ, the states h and the behaviours e."""
+    def _evolve(self, batch: Batch, embedding: IdEmbedding, x: Float[Tensor, "B F d"]) -> Evolved:
+        """φ, the states h and the behaviours e, without padding where loops apply."""
         assert batch.history is not None
-        q = self.item_tuple(x)  # [B, D]
-        keys = embedding.of_history(batch.history).flatten(2)  # [B, T, D]
-        mask = batch.history_mask
-        count = mask.sum(1)
-        states: Tensor = self.gru(keys, count)
-        phi: Tensor = self.augru(states, self.attention(q, states, mask), count)
-        return phi, states, keys
+        q, mask = self.item_tuple(x), batch.history_mask  # [B, D], [B, T]
+        if loops_apply(x):
+            rows = PackedRows.of(mask)
+            keys = embedding.of_history(rows.pack(batch.history)).flatten(1)
+            states = self.gru.over(keys, rows)
+            phi = self.augru.over(states, self.attention.packed(q, states, rows), rows)
+            return phi, states, keys, rows
+        keys, count = embedding.of_history(batch.history).flatten(2), mask.sum(1)
+        states = self.gru(keys, count)
+        phi = self.augru(states, self.attention(q, states, mask), count)
+        return phi, states, keys, None

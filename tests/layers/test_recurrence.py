@@ -8,21 +8,23 @@ from hypothesis import strategies as st
 from torch import nn
 
 import rokkit.layers.recurrence as recurrence
-import rokkit.layers.recurrence_kernel as recurrence_kernel
+import rokkit.layers.recurrence_blocks as recurrence_blocks
 import rokkit.layers.recurrent as recurrent
-from rokkit.layers import AUGRU, GRU
-from rokkit.layers.recurrence_kernel import exponentials
+from rokkit.layers import AUGRU, GRU, PackedRows
+from rokkit.layers.recurrence_kernel import SPAN, exponentials
 
 B, T, DIM = 6, 7, 5
 COUNTS = torch.tensor([3, 0, 7, 1, 4, 7])
 MASK = torch.arange(T) < COUNTS[:, None]
-WIDTHS = pytest.mark.parametrize("width", [1, 3, 8, 13])  # of a state: below, at, past a vector
+# Of a state: below, at, past a vector, and past a strip of the kernel.
+WIDTHS = pytest.mark.parametrize("width", [1, 3, 8, 13, 32, 40])
+SPREADS = {32: 0.3, 40: 0.3}  # of weights: sums of many large products saturate the gates
 
 
-def shaken(module):
+def shaken(module, std=0.7):
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.normal_(std=0.7)
+            parameter.normal_(std=std)
     return module
 
 
@@ -45,7 +47,8 @@ def by_torch(monkeypatch):
 @WIDTHS
 def test_the_gru_is_that_of_torch(by_torch, width):
     torch.manual_seed(0)
-    layer, inputs = shaken(GRU(DIM, width)), torch.randn(B, T, DIM, requires_grad=True)
+    layer = shaken(GRU(DIM, width), SPREADS.get(width, 0.7))
+    inputs = torch.randn(B, T, DIM, requires_grad=True)
     found = layer(inputs, COUNTS) * MASK[..., None]
     found_gradients = gradients(found, inputs, *layer.parameters())
     by_torch()
@@ -58,7 +61,8 @@ def test_the_gru_is_that_of_torch(by_torch, width):
 @WIDTHS
 def test_the_augru_is_that_of_torch(by_torch, width):
     torch.manual_seed(0)
-    layer, inputs = shaken(AUGRU(DIM, width)), torch.randn(B, T, DIM, requires_grad=True)
+    layer = shaken(AUGRU(DIM, width), SPREADS.get(width, 0.7))
+    inputs = torch.randn(B, T, DIM, requires_grad=True)
     weights = (torch.rand(B, T) * MASK).requires_grad_()
     asked = (inputs, weights, *layer.parameters())
     found = layer(inputs, weights, COUNTS)
@@ -95,19 +99,90 @@ def test_a_row_does_not_depend_on_the_others_or_on_padding(make):
     assert not together[1].any()
 
 
+def many():
+    """More rows than a block has, of all counts, with a last group that is not full."""
+    torch.manual_seed(1)
+    counts = torch.randint(0, 51, (101,))
+    counts[:2] = torch.tensor([0, 50])
+    return torch.randn(101, 50, DIM, requires_grad=True), torch.rand(101, 50), counts
+
+
+@pytest.mark.parametrize("make", [GRU, AUGRU])
+def test_many_rows_are_as_torch_has_them(by_torch, make):
+    inputs, weights, counts = many()
+    layer, mask = make(DIM, 8), torch.arange(50) < counts[:, None]
+
+    def outcome():
+        if make is AUGRU:
+            return layer(inputs, weights * mask, counts)
+        return layer(inputs, counts) * mask[..., None]
+
+    found = outcome()
+    found_gradients = gradients(found, inputs, *layer.parameters())
+    by_torch()
+    expected = outcome()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    expected_gradients = gradients(expected, inputs, *layer.parameters())
+    for one, other in zip(found_gradients, expected_gradients, strict=True):  # sums of thousands
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(1 + other.abs().max()))
+
+
+@pytest.mark.parametrize("make", [GRU, AUGRU])
+def test_rows_without_padding_are_the_same_in_any_order(make):
+    inputs, weights, counts = many()
+    layer, order = shaken(make(DIM, 8)), torch.randperm(101)
+    mask = torch.arange(50) < counts[:, None]
+
+    def outcome(rows, inputs, weights):
+        packed = PackedRows.of(mask[rows])
+        given = [packed.pack(t[rows]) for t in ([inputs] if make is GRU else [inputs, weights])]
+        found = layer.over(*given, packed)
+        return packed.unpack(found) if make is GRU else found
+
+    whole = outcome(torch.arange(101), inputs, weights)
+    padded = (
+        layer(inputs, counts) * mask[..., None] if make is GRU else layer(inputs, weights, counts)
+    )
+    torch.testing.assert_close(whole, padded)
+    torch.testing.assert_close(gradients(whole, inputs), gradients(padded, inputs))
+    torch.testing.assert_close(outcome(order, inputs, weights), whole[order])
+    for part in order.split(30):
+        torch.testing.assert_close(outcome(part, inputs, weights), whole[part])
+
+
+@pytest.mark.parametrize("make", [GRU, AUGRU])
+def test_under_autocast_states_are_the_same_bits(make):
+    inputs, weights, counts = many()
+    layer = make(DIM, 8)
+    given = (inputs, counts) if make is GRU else (inputs, weights, counts)
+    expected = layer(*given)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(*given), expected)
+
+
+def test_a_batch_without_behaviours_teaches_nothing():
+    layer, inputs = AUGRU(DIM, 4), torch.randn(B, T, DIM, requires_grad=True)
+    found = layer(inputs, torch.ones(B, T), torch.zeros(B, dtype=torch.int64))
+    assert not found.any()
+    assert not any(one.any() for one in gradients(found, inputs, *layer.parameters()))
+    rows = PackedRows.of(torch.zeros(B, T, dtype=torch.bool))
+    assert not layer.over(torch.empty(0, DIM), torch.empty(0), rows).any()
+
+
 def test_without_a_way_back_states_are_the_same_bits_and_nothing_is_kept(monkeypatch):
     torch.manual_seed(0)
     layer, inputs = shaken(GRU(DIM, 8)), torch.randn(B, T, DIM)
     with_gradients = layer(inputs, COUNTS)
     kept = []
-    run = recurrence_kernel.run
+    run = recurrence_blocks.run
     monkeypatch.setattr(
-        recurrence_kernel, "run", lambda *given: (kept.append(given[-1].size), run(*given))
+        recurrence_blocks, "run", lambda *given: (kept.append(given[-1].size), run(*given))
     )
     with torch.no_grad():
         assert torch.equal(layer(inputs, COUNTS), with_gradients)
     layer(inputs, COUNTS)
-    assert kept == [0, B * T * 4 * 8]
+    steps = 7 + 1  # of the four longest rows side by side, and of the other two
+    assert kept == [0, steps * 4 * SPAN]
 
 
 def test_it_goes_back_twice():

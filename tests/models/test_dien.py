@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+import rokkit.layers.recurrence as recurrence
+import rokkit.layers.recurrent as recurrent
+import rokkit.models.dien as dien_model
 from rokkit.errors import ConfigError
 from rokkit.knowledge import KnowledgeBase, KnowledgeBaseConfig, UseConfig, with_knowledge
 from rokkit.models import create_model, model_entry, parameter_counts
@@ -89,6 +92,27 @@ def test_padding_changes_no_state(tiny, dien):
         cut = dataclasses.replace(one, history=one.history[:, : max(count, 1)])
         phi = dien.backbone.represent(cut, dien.embedding)
         torch.testing.assert_close(phi[0], whole[row], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("attention", ["bilinear", "mlp"])
+@pytest.mark.parametrize("aux_weight", [0.0, 1.0])
+def test_what_is_packed_by_loops_is_what_torch_makes_of_padding(
+    tiny, monkeypatch, attention, aux_weight
+):
+    model = made(tiny, attention=attention, aux_weight=aux_weight)
+
+    def learnt():
+        logits, penalty = model.penalised(tiny.batch)
+        loss = (logits * torch.linspace(-1, 1, len(logits))).sum() + (penalty or 0)
+        return logits, torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+
+    found, gradients = learnt()
+    for module in (dien_model, recurrence, recurrent):
+        monkeypatch.setattr(module, "loops_apply", lambda tensor: False)
+    expected, expected_gradients = learnt()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    for one, other in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_order_of_behaviours_matters(tiny, dien):
