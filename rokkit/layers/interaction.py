@@ -39,7 +39,7 @@ class FactorisationMachine(nn.Module):
     def __init__(self, vectors: int, dim: int) -> None:
         """M `vectors` of width `dim`: M·d + 1 parameters."""
         super().__init__()
-        self.linear = Readout(vectors * dim, 1)
+        self.linear = Readout(vectors * dim)
 
     def forward(self, v: Float[Tensor, "B M d"]) -> Float[Tensor, "B"]:
         """Its output for each row."""

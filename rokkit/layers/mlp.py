@@ -44,7 +44,8 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.hidden = hidden_layers(in_dim, hidden, dropout, batch_norm)
-        self.out = Readout((in_dim, *hidden)[-1], out_dim)
+        width = (in_dim, *hidden)[-1]
+        self.out = Readout(width) if out_dim == 1 else nn.Linear(width, out_dim)
 
     def forward(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B Q"]:
         """[B, in_dim] -> [B, out_dim]."""

@@ -1,7 +1,6 @@
 """Training and predicting click-through rates."""
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -19,17 +18,11 @@ from rokkit.training.feed import Feed
 EVALUATION_ROWS = 4096  # rows per forward pass without gradients
 
 
-@runtime_checkable
-class HasPenalty(Protocol):
-    """A model that may add something to its loss."""
-
-    def penalised(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """(logits [B], one number or None)."""
-        ...
-
-
 class CTRTask:
     """Binary cross-entropy of a model's logits (Eq. 2), and the model's penalty if it has one.
+
+    A model that adds something to its loss while it trains has `penalised`, which maps a Batch to
+    (logits [B], one number or None).
 
     Metrics on the validation part: "auc", "log_loss" and "loss", which is the log-loss under the
     name every task has. `predictions` [N] are those of the best evaluation made by this task, None
@@ -41,8 +34,6 @@ class CTRTask:
     def __init__(self, model: nn.Module, train: Feed, val: Feed) -> None:
         """`model` maps a Batch to logits [B]; both feeds are on its device."""
         self.module = model
-        # Asked once: a protocol takes 10 µs to look at.
-        self._penalised = model if isinstance(model, HasPenalty) else None
         self.train = train
         self.val = val
 
@@ -51,8 +42,9 @@ class CTRTask:
         batch = self.train.batch(batch_rows)
         assert batch.y is not None
         penalty: Tensor | None = None
-        if self._penalised is not None:
-            logits, penalty = self._penalised.penalised(batch)
+        penalised = getattr(self.module, "penalised", None)
+        if penalised is not None:
+            logits, penalty = penalised(batch)
         else:
             logits = self.module(batch)
         wanted = self.targets(batch_rows, batch.y)

@@ -99,12 +99,11 @@ def test_pairwise_products_are_all_i_below_j_in_order(rows, m, d):
 
 def test_a_layer_to_one_number_stays_in_float32_under_autocast() -> None:
     torch.manual_seed(0)
-    one, x = Readout(7, 1), torch.randn(5, 7, requires_grad=True)
+    one, x = Readout(7), torch.randn(5, 7, requires_grad=True)
     expected = x @ one.weight.t() + one.bias
     of_x, of_weight = torch.autograd.grad(expected.sum(), (x, one.weight))
     with torch.autocast("cpu", torch.bfloat16):
         found, half = one(x), one(x.bfloat16())
-        assert Readout(7, 2)(x).dtype == torch.bfloat16
         assert torch.is_autocast_enabled("cpu")
     assert found.dtype == half.dtype == torch.float32
     torch.testing.assert_close(found, expected)

@@ -35,6 +35,7 @@ with warnings.catch_warnings(record=True) as said:
         "rokkit.layers.embedding_kernel",
         "rokkit.layers.neighbour_kernel",
         "rokkit.layers.pairs_kernel",
+        "rokkit.layers.products_kernel",
         "rokkit.layers.recurrence_blocks",
         "rokkit.layers.recurrence_kernel",
         "rokkit.serving.chain_kernel",
