@@ -32,6 +32,7 @@ ONE_THREAD = True  # per call
 # sum is formed row by row, in the same order and so with the same bits.
 TABLE_FIELDS = 9
 BLOCK = 32  # postings whose hints are looked at together
+AHEAD, LINE = 16 * BLOCK, 16  # postings that are fetched ahead; in a line of the cache
 LEAST = 4  # of a block before k rows are held
 LOW = 0xFFFFFFFF
 ONE, ONE_32 = np.uint64(1), np.uint32(1)
@@ -42,15 +43,15 @@ COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)
 HINT_SHIFT, HINT_BITS = range(2)  # last axis of a plan of hints
 
 
-def _prefetch(_: Any, rows: Any, row: Any) -> Any:
-    """Type and code of `prefetch(rows [N, W], row)`: start loading a row, wait for nothing."""
+def _prefetch(_: Any, array: Any, place: Any) -> Any:
+    """Type and code of `prefetch(array, place)`, place along its first axis: load, do not wait."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
-        array = context.make_array(kind)(context, builder, arguments[0])
+        held = context.make_array(kind)(context, builder, arguments[0])
         index = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        zero = context.get_constant(types.intp, 0)
-        pointer = cgutils.get_item_pointer(context, builder, kind, array, [index, zero])
+        begin = [context.get_constant(types.intp, 0)] * (kind.ndim - 1)
+        pointer = cgutils.get_item_pointer(context, builder, kind, held, [index, *begin])
         whole = ir.IntType(32)
         address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
         form = ir.FunctionType(ir.VoidType(), [address.type, whole, whole, whole])
@@ -59,10 +60,10 @@ def _prefetch(_: Any, rows: Any, row: Any) -> Any:
         builder.call(hint, [address, whole(0), whole(3), whole(1)])
         return context.get_dummy_value()
 
-    return types.void(rows, row), generate
+    return types.void(array, place), generate
 
 
-prefetch: Callable[[NDArray[np.uint64], np.int64], None] = intrinsic(_prefetch)
+prefetch: Callable[[NDArray[Any], np.int64 | int], None] = intrinsic(_prefetch)
 
 
 def _lowest_bit(_: Any, word: Any) -> Any:
@@ -310,6 +311,8 @@ def search(
             begin[n_live] = starts[at]
             end[n_live] = starts[at + 1]
             weight[n_live] = weights[at]
+            prefetch(postings, starts[at])  # lists begin anywhere: all wait at once
+            prefetch(hints, starts[at])
             slot_of[n_live] = j
             code_of[n_live] = code + 1
             w, shift = plan[j, WORD], plan[j, SHIFT]
@@ -395,6 +398,10 @@ def search(
                                 break
                             if not least >> order[u] & 1:
                                 needed = np.uint32(needed & ~hint_top_of[order[u]])
+                    if i + AHEAD + BLOCK <= stop:
+                        for at in range(i + AHEAD, i + AHEAD + BLOCK, LINE):
+                            prefetch(hints, at)
+                            prefetch(postings, at)
                     found = _with_any(hints, i, hint_wanted, hint_tops, hint_rest, needed)
                 else:
                     for at in range(i, till):
