@@ -1,7 +1,7 @@
 """The compiled loops of the exact search.
 
-Everything compiled lies in this one file: numba's cache on disk looks at the file of the outermost
-function only, so a helper in another file could change without the cache noticing.
+Everything compiled but `prefetch` lies in this one file: numba's cache on disk looks at the file of
+the outermost function only, so a helper in another file could change without the cache noticing.
 
 A hit is held as one int64 key, so that one comparison decides both score and tie:
 
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from rokkit.compiled import compiled
+from rokkit.prefetch import prefetch
 
 ONE_THREAD = True  # per call
 # Up to this many matching fields the keys of all 2^n masks are tabulated per query; above it the
@@ -41,29 +41,6 @@ SPREAD = np.uint32(0x9E3779B1)  # 2^32 over the golden ratio, odd: multiples spr
 # Columns of the plan, one row per searched field: a `Slot` of `segment`.
 COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)
 HINT_SHIFT, HINT_BITS = range(2)  # last axis of a plan of hints
-
-
-def _prefetch(_: Any, array: Any, place: Any) -> Any:
-    """Type and code of `prefetch(array, place)`, place along its first axis: load, do not wait."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = signature.args[0]
-        held = context.make_array(kind)(context, builder, arguments[0])
-        index = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        begin = [context.get_constant(types.intp, 0)] * (kind.ndim - 1)
-        pointer = cgutils.get_item_pointer(context, builder, kind, held, [index, *begin])
-        whole = ir.IntType(32)
-        address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        form = ir.FunctionType(ir.VoidType(), [address.type, whole, whole, whole])
-        hint = builder.module.declare_intrinsic("llvm.prefetch", [address.type], form)
-        # A read, to be kept in every cache level, of data.
-        builder.call(hint, [address, whole(0), whole(3), whole(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, place), generate
-
-
-prefetch: Callable[[NDArray[Any], np.int64 | int], None] = intrinsic(_prefetch)
 
 
 def _lowest_bit(_: Any, word: Any) -> Any:

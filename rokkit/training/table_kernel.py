@@ -10,11 +10,13 @@ from typing import Any, no_type_check
 import numpy as np
 from numpy.typing import NDArray
 
-from rokkit.compiled import compiled
+from rokkit.compiled import compiled, compiled_reordered
+from rokkit.prefetch import prefetch
 
 # A moment below this is dropped: its row moved for the last time long ago, and numbers that are
 # not normal slow a processor down.
 NEGLIGIBLE = np.float32(1e-30)
+AHEAD = 8  # rows that are loaded ahead: they lie anywhere in a table
 
 
 @compiled
@@ -31,7 +33,7 @@ def add_up(
     Returns how many ids there are; `rows` names the id of each sum. `slots` [V] is all -1, and is
     so again afterwards.
     """
-    count = 0
+    count, width = 0, values.shape[1]
     for i in range(len(ids)):
         if ids[i] == 0:
             continue
@@ -39,10 +41,12 @@ def add_up(
         if slot < 0:
             slots[ids[i]] = count
             rows[count] = ids[i]
-            sums[count] = values[i]
+            for e in range(width):
+                sums[count, e] = values[i, e]
             count += 1
         else:
-            sums[slot] += values[i]
+            for e in range(width):
+                sums[slot, e] += values[i, e]
     for i in range(count):
         slots[rows[i]] = -1
     return count
@@ -77,6 +81,9 @@ def replay(
     width = weight.shape[1]
     small = np.float32(eps)
     for i in range(len(rows)):
+        if i + AHEAD < len(rows) and last[rows[i + AHEAD]] < step:
+            for held in (weight, m, v):
+                prefetch(held, rows[i + AHEAD])
         row = rows[i]
         since = last[row]
         lag = step - since
@@ -117,6 +124,9 @@ def adam(
     beta1, beta2, small = np.float32(betas[0]), np.float32(betas[1]), np.float32(eps)
     rest1, rest2 = np.float32(1 - betas[0]), np.float32(1 - betas[1])
     for i in range(len(rows)):
+        if i + AHEAD < len(rows):
+            for held in (weight, m, v):
+                prefetch(held, rows[i + AHEAD])
         row = rows[i]
         last[row] = step
         for e in range(weight.shape[1]):
@@ -126,7 +136,7 @@ def adam(
             weight[row, e] -= a * m[row, e] / (np.sqrt(v[row, e]) * b + small)
 
 
-@compiled
+@compiled_reordered
 @no_type_check
 def adagrad(
     rows: NDArray[np.int32],
@@ -139,6 +149,8 @@ def adagrad(
     """G <- G + mean of squares of the row's gradient; w <- w - rate g / (sqrt(G) + eps)."""
     width = weight.shape[1]
     for i in range(len(rows)):
+        if i + AHEAD < len(rows):
+            prefetch(weight, rows[i + AHEAD])
         row = rows[i]
         squares = 0.0
         for e in range(width):

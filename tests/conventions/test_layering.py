@@ -34,6 +34,7 @@ CORE = {
     "files",
     "machine",
     "compiled",
+    "prefetch",
     "paths",
     "registry",
 }  # what packages share
@@ -141,7 +142,7 @@ def test_search_needs_torch_only_where_numba_is_missing() -> None:
 
 def test_numba_is_looked_for_before_it_is_needed() -> None:
     using = {path.name for path in PACKAGE.rglob("*.py") if any(map(_numba, imports(path)))}
-    assert using == {"machine.py", "compiled.py", "kernel.py"}
+    assert using == {"machine.py", "compiled.py", "prefetch.py", "kernel.py"}
     kernels = {
         "attended",
         "bootstrap",
@@ -156,6 +157,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     }
     users = {"kernel.py"} | {f"{name}_kernel.py" for name in kernels}
     assert _importers("rokkit.compiled") == users
+    assert _importers("rokkit.prefetch") == {"kernel.py", "embedding_kernel.py", "table_kernel.py"}
     assert _importers("rokkit.retrieval.kernel") == {"loops.py"}
     assert _importers("rokkit.evaluation.bootstrap_kernel") == {"bootstrap.py"}
     assert _importers("rokkit.layers.attended_kernel") == {"attended.py"}

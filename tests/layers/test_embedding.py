@@ -119,3 +119,23 @@ def test_both_kinds_are_id_embeddings():
     table = FieldEmbedding(5, 3)
     assert isinstance(table, IdEmbedding)
     assert isinstance(JoinedEmbedding(table, table), IdEmbedding)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+@pytest.mark.parametrize("shape", [(0,), (40,), (0, 3), (7, 5, 2)])
+def test_rows_found_with_gradients_are_those_found_without(kind, shape):
+    table = FieldEmbedding(9, 3)
+    ids = torch.randint(0, 9, shape, dtype=kind)
+    found = table(ids)
+    assert found.requires_grad
+    assert torch.equal(found, table.weight[ids.long()])
+    with torch.no_grad():
+        assert torch.equal(table(ids), found)
+
+
+@pytest.mark.parametrize("wrong", [-1, 9])
+def test_an_id_that_is_no_row_is_refused(wrong):
+    ids = torch.zeros(50, dtype=torch.int64)
+    ids[30] = wrong
+    with pytest.raises(IndexError, match=f"id {wrong} is no row of a table of 9 ids"):
+        FieldEmbedding(9, 3)(ids)

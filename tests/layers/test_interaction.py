@@ -31,3 +31,24 @@ def test_the_factorisation_machine_is_its_equation():
         expected.append(b + first + second)
     np.testing.assert_allclose(machine(v).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
     assert sum(p.numel() for p in machine.parameters()) == 3 * 2 + 1
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.integers(1, 4))
+def test_the_gradient_of_a_pairwise_sum_is_that_of_all_products(rows, m, d):
+    made = torch.Generator().manual_seed(rows + 7 * m + 50 * d)
+    v, weight = torch.randn(rows, m, d, generator=made), torch.randn(rows, generator=made)
+    found, expected = (
+        torch.autograd.grad((weight * f(held)).sum(), held)[0]
+        for f, held in (
+            (pairwise_sum, v.clone().requires_grad_()),
+            (lambda held: pairwise_products(held).sum(1), v.clone().requires_grad_()),
+        )
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pairwise_sum_has_the_same_bits_with_and_without_gradients():
+    v = torch.randn(5, 4, 3, requires_grad=True)
+    with torch.no_grad():
+        expected = pairwise_sum(v)
+    assert torch.equal(pairwise_sum(v), expected)

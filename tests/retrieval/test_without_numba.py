@@ -30,6 +30,7 @@ with warnings.catch_warnings(record=True) as said:
         "rokkit.compiled",
         "rokkit.retrieval.kernel",
         "rokkit.evaluation.bootstrap_kernel",
+        "rokkit.prefetch",
         "rokkit.layers.attended_kernel",
         "rokkit.layers.dice_kernel",
         "rokkit.layers.embedding_kernel",
