@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rokkit.config import require
 from rokkit.layers.attended import weighted_sums
 from rokkit.layers.dice import Dice, dice_then_linear
+from rokkit.layers.packing import packed_softmax
 from rokkit.layers.pairs import pair_layer
 
 
@@ -125,10 +126,7 @@ class BehaviourAttention(nn.Module):
             alone: Tensor = self.unit(q, k, None).softmax(0)[None] @ k
             return alone
         row = place // mask.shape[1]
-        found = self.unit(q, k, row)
-        scores = found.new_full((mask.numel(),), torch.finfo(found.dtype).min)
-        scores.index_copy_(0, place, found)
-        weights = scores.view(mask.shape).softmax(1).flatten().index_select(0, place)
+        weights = packed_softmax(self.unit(q, k, row), place, mask)
         return weighted_sums(weights, k, row, len(q))
 
 

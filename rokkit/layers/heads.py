@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rokkit.config import require
 from rokkit.layers.attention import ActivationUnit, BehaviourAttention, masked_softmax
+from rokkit.layers.packing import unpacked
 
 Attention = Literal["unit", "heads", "projected"]  # DIN's, and both of HeadAttention
 
@@ -55,8 +56,7 @@ class HeadAttention(nn.Module):
         mask: Bool[Tensor, "B K"],
     ) -> Float[Tensor, "B P"]:
         """The same of the behaviours k alone, which lie at `place` of the flattened mask."""
-        keys = k.new_zeros(mask.numel(), k.shape[1]).index_copy(0, place, k)
-        phi: Tensor = self(q, keys.view(*mask.shape, -1), mask)
+        phi: Tensor = self(q, unpacked(k, place, mask), mask)
         return phi
 
     def asked(self, q: Float[Tensor, "B D"]) -> Float[Tensor, "B A D"]:

@@ -50,11 +50,23 @@ class PackedRows(Rows):
 
     def unpack(self, packed: Tensor) -> Tensor:
         """[B, T, …] of [n, …], zero at padding."""
-        spread = packed.new_zeros(self.mask.numel(), *packed.shape[1:])
-        return spread.index_copy(0, self.place, packed).view(*self.mask.shape, *packed.shape[1:])
+        return unpacked(packed, self.place, self.mask)
 
     def softmax(self, scores: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
         """That of each row's own."""
-        spread = scores.new_full((self.mask.numel(),), torch.finfo(scores.dtype).min)
-        weights = spread.index_copy(0, self.place, scores).view(self.mask.shape).softmax(1)
-        return weights.flatten().index_select(0, self.place)
+        return packed_softmax(scores, self.place, self.mask)
+
+
+def unpacked(packed: Tensor, place: Int[Tensor, "n"], mask: Bool[Tensor, "B T"]) -> Tensor:
+    """[B, T, …] of what lies at `place` of the flattened mask, [n, …]; zero elsewhere."""
+    spread = packed.new_zeros(mask.numel(), *packed.shape[1:])
+    return spread.index_copy(0, place, packed).view(*mask.shape, *packed.shape[1:])
+
+
+def packed_softmax(
+    scores: Float[Tensor, "n"], place: Int[Tensor, "n"], mask: Bool[Tensor, "B T"]
+) -> Float[Tensor, "n"]:
+    """Softmax over the scores of each row, which lie at `place` of the flattened mask."""
+    spread = scores.new_full((mask.numel(),), torch.finfo(scores.dtype).min)
+    weights = spread.index_copy(0, place, scores).view(mask.shape).softmax(1)
+    return weights.flatten().index_select(0, place)

@@ -194,15 +194,17 @@ class BM25Index:
         check_k(k, self._n_rows)
         require(threads is None or threads >= 1, "threads", threads, "at least 1")
         n = len(q)
-        limits = self._all_rows[:n] if before is None and n <= CHUNK else None
-        if limits is None:
+        few = n <= CHUNK  # a thread that must first be woken costs more
+        if few and before is None:
+            limits = self._all_rows[:n]
+        else:
             limits = frozen(row_limits(before, n, self._n_rows))
         q = frozen(q)
         ids = np.empty((n, k), np.int32)
         scores = np.empty((n, k), np.float32)
         touched = np.empty(n, np.int32)
         bits = scores.view(np.int32)
-        if n <= CHUNK:  # a thread that must first be woken costs more
+        if few:
             self._answer(0, q, limits, ids, bits, touched)
             if n:
                 _report(progress, n, n)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from rokkit.compiled import compiled
 from rokkit.prefetch import prefetch
+from rokkit.retrieval.packing import SPREAD
 
 ONE_THREAD = True  # per call
 # Up to this many matching fields the keys of all 2^n masks are tabulated per query; above it the
@@ -36,7 +37,6 @@ AHEAD, LINE = 16 * BLOCK, 16  # postings that are fetched ahead; in a line of th
 LEAST = 4  # of a block before k rows are held
 LOW = 0xFFFFFFFF
 ONE, ONE_32 = np.uint64(1), np.uint32(1)
-SPREAD = np.uint32(0x9E3779B1)  # 2^32 over the golden ratio, odd: multiples spread their high bits
 
 # Columns of the plan, one row per searched field: a `Slot` of `segment`.
 COLUMN, FIRST, SIZE, BASE, WORD, SHIFT, BITS = range(7)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORD_BITS, HINT_BITS = 64, 32
+# 2^32 over the golden ratio, odd: multiples spread their high bits, which hints tell of wide codes.
+SPREAD = np.uint32(0x9E3779B1)
 
 
 def lay_out(bits: Sequence[int]) -> tuple[int, list[tuple[int, int]]]:

@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rokkit.retrieval.packing import SPREAD
+
 ONE_THREAD = False  # torch spreads an operation by itself
 
 CELLS = 2**16  # (query, posting) looked at in one step: what a cache holds
 BLOCK = 32  # postings of each query in the first step; twice as many in each that follows
 LOW = 0xFFFFFFFF  # row 0 in a key of `kernel`
-SPREAD = np.uint32(0x9E3779B1)  # as there
 
 
 def count_and_pack(
