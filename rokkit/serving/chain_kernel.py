@@ -12,12 +12,36 @@ from rokkit.compiled import compiled_reordered
 
 @compiled_reordered
 @no_type_check  # numba compiles the bare function: the tests' type checker must not wrap it
-def answer(x, packed, widths, y):
-    """y [M] of x [N] by L layers of weights, with ReLU between them.
+def answer(x, packed, widths):
+    """[1, M] of x [1, N] by L layers of weights, with ReLU between them.
 
     `packed` holds each layer's weights [N, M] and then its biases [M]; `widths` [L + 1] are the
     numbers of inputs and of outputs. Inputs that ReLU has made 0 are left out.
     """
+    return _answer(x[0], packed, widths)
+
+
+@compiled_reordered
+@no_type_check
+def answer_ids(table, ids, first, packed, widths):
+    """The same of the rows `ids` [1, F] of a table, from column `first` on, side by side.
+
+    An empty array if one of them is no row.
+    """
+    d = table.shape[1] - first
+    x = np.empty(ids.shape[1] * d, np.float32)
+    for i in range(ids.shape[1]):
+        row = ids[0, i]
+        if row < 0 or row >= len(table):
+            return np.empty((0, 0), np.float32)
+        for e in range(d):
+            x[i * d + e] = table[row, first + e]
+    return _answer(x, packed, widths)
+
+
+@compiled_reordered
+@no_type_check
+def _answer(x, packed, widths):
     held, at = x, 0
     left = np.empty(widths.max(), np.int64)
     for layer in range(len(widths) - 1):
@@ -49,5 +73,4 @@ def answer(x, packed, widths, y):
             for j in range(m):
                 out[j] = max(out[j], np.float32(0))
         held = out
-    for j in range(len(y)):
-        y[j] = held[j]
+    return held.reshape(1, len(held))

@@ -4,6 +4,7 @@ import dataclasses
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -61,6 +62,23 @@ def test_only_single_rows_take_the_loop(monkeypatch: pytest.MonkeyPatch) -> None
     assert quick(torch.randn(1, 4)).shape == (1, 2)
 
 
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(0, 2))
+def test_ids_are_looked_up_on_the_way(ids: list[int], first: int) -> None:
+    """Kills: columns of the other table read, fields in another order."""
+    table = torch.randn(7, first + 3, generator=torch.Generator().manual_seed(first))
+    layers, x = layers_of([3 * len(ids), 5, 2]), torch.tensor([ids], dtype=torch.int32)
+    found = QuickLayers(layers).of_ids(table.numpy(), x, first)
+    expected = layers(table[x.long()][..., first:].flatten(1))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+def test_an_id_that_is_no_row_is_refused(wrong: int) -> None:
+    quick, table = QuickLayers(layers_of([4, 2])), torch.randn(7, 2).numpy()
+    with pytest.raises(IndexError, match=rf"\[3, {wrong}\]\] are no rows of a table of 7 ids"):
+        quick.of_ids(table, torch.tensor([[3, wrong]], dtype=torch.int32), 0)
+
+
 def knowing(manner: str, **use: Any) -> KnowledgeModel:
     torch.manual_seed(0)
     settings = {"embed_dim": 5, "hidden": (6,), "init_std": 0.5}
@@ -88,6 +106,7 @@ def test_tables_are_joined_where_f_joins_every_embedding(
     if joined:
         held, table = parameter_counts(made), parameter_counts(model)["table"]
         assert held["table"] == table  # own and f, side by side and nowhere else
+        assert np.shares_memory(made._table, made.embedding.weight.numpy())  # nor for one row
         assert made.needs == model.needs == {"history"}
 
 
