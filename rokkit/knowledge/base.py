@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rokkit.config import require
 from rokkit.data.schema import Schema
 from rokkit.knowledge.encoder import TransformerEncoder
-from rokkit.layers import MLP, BatchNorm, FieldEmbedding
+from rokkit.layers import MLP, BatchNorm, FieldEmbedding, HiddenLayers
 
 Encoder = Literal["mlp", "transformer"]
 # What only one encoder reads.
@@ -135,7 +135,7 @@ class Projector(nn.Module):
         """`representation_dim` is R."""
         super().__init__()
         width = max(1, representation_dim // 4)
-        self.layers = nn.Sequential(
+        self.layers = HiddenLayers(
             nn.Linear(representation_dim, width, bias=False),
             BatchNorm(width),
             nn.ReLU(),

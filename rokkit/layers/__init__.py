@@ -29,6 +29,7 @@ from rokkit.layers.neighbour_attention import NeighbourAttention
 from rokkit.layers.packing import PackedRows, Rows
 from rokkit.layers.periodic import MemoryReader, PeriodicMemory, slot_covariance
 from rokkit.layers.propagation import PropagationLayer
+from rokkit.layers.rectified import HiddenLayers
 from rokkit.layers.recurrence import GRU
 from rokkit.layers.recurrent import AUGRU, NextBehaviour, StateActivationUnit, StateAttention
 from rokkit.layers.search import (
@@ -63,6 +64,7 @@ __all__ = [
     "FieldSelector",
     "Found",
     "HeadAttention",
+    "HiddenLayers",
     "IdEmbedding",
     "JoinedEmbedding",
     "MatchSearch",

@@ -1,7 +1,7 @@
 """Dropout whose masks are cheap to draw on a CPU."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,11 +30,17 @@ def dropped(x: Float[Tensor, "..."], p: float) -> Float[Tensor, "..."]:
         return x
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return functional.dropout(x, p)
-    below = round(p * STEPS)
-    if below == STEPS:
+    if round(p * STEPS) == STEPS:
         return torch.zeros_like(x)
-    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64)
-    draws = words.random_(-(2**63), None).view(torch.int16)[: x.numel()].view(x.shape)
+    draws, below, factor = chances(x.shape, p)
     # int16 is exact in float32, and comparing floats writes 0 and 1 as floats in a single pass.
-    kept = draws.float().ge_(below - STEPS // 2)
-    return x * kept.mul_(STEPS / (STEPS - below)).to(x.dtype)
+    kept = draws.float().ge_(below)
+    return x * kept.mul_(factor).to(x.dtype)
+
+
+def chances(shape: torch.Size, p: float) -> tuple[Int16[Tensor, "..."], int, float]:
+    """(draws, below, factor): what is drawn below a bound is dropped, the rest times a factor."""
+    n, below = shape.numel(), round(p * STEPS)
+    words = torch.empty((n + 3) // 4, dtype=torch.int64)
+    draws = words.random_(-(2**63), None).view(torch.int16)[:n].view(shape)
+    return draws, below - STEPS // 2, STEPS / (STEPS - below)

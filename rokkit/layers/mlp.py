@@ -9,11 +9,12 @@ from rokkit.config import require
 from rokkit.layers.batch_norm import BatchNorm
 from rokkit.layers.dropout import Dropout
 from rokkit.layers.readout import Readout
+from rokkit.layers.rectified import HiddenLayers
 
 
 def hidden_layers(
     in_dim: int, hidden: tuple[int, ...], dropout: float = 0.0, batch_norm: bool = False
-) -> nn.Sequential:
+) -> HiddenLayers:
     """Linear, BatchNorm if asked for, ReLU and dropout per width in `hidden`.
 
     Before a BatchNorm the Linear has no bias: the mean takes it away again.
@@ -28,7 +29,7 @@ def hidden_layers(
         layers.append(nn.ReLU())
         if dropout > 0:
             layers.append(Dropout(dropout))
-    return nn.Sequential(*layers)
+    return HiddenLayers(*layers)
 
 
 class MLP(nn.Module):

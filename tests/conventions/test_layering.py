@@ -152,6 +152,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
         "neighbour",
         "pairs",
         "products",
+        "rectified",
         "recurrence",
         "table",
     }
@@ -167,6 +168,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     assert _importers("rokkit.layers.pairs_kernel") == {"pairs.py"}
     assert _importers("rokkit.layers.products_kernel") == {"products.py"}
     assert _importers("rokkit.serving.chain_kernel") == {"one_row.py"}
+    assert _importers("rokkit.layers.rectified_kernel") == {"rectified.py"}
     assert _importers("rokkit.layers.recurrence_kernel") == {"recurrence_blocks.py"}
     assert _importers("rokkit.layers.recurrence_blocks") == {"recurrence.py"}
     assert _importers("rokkit.training.table_kernel") == {"table_optim.py"}

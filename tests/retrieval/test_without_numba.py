@@ -38,6 +38,7 @@ with warnings.catch_warnings(record=True) as said:
         "rokkit.layers.pairs_kernel",
         "rokkit.layers.products_kernel",
         "rokkit.layers.recurrence_blocks",
+        "rokkit.layers.rectified_kernel",
         "rokkit.layers.recurrence_kernel",
         "rokkit.serving.chain_kernel",
         "rokkit.training.table_kernel",
