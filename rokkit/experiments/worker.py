@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from rokkit.experiments.status import PROGRESS, Fields, ProgressFile
 from rokkit.files import write_text
 from rokkit.paths import shown
 
+# The second is what torch's optimizers import when they are first made.
+IMPORTED = ["rokkit.experiments.worker", "torch._dynamo"]
 # Runs draw from the generators of their process, so threads of one process take turns.
 _TURN = threading.Lock()
 
@@ -123,13 +127,13 @@ class InProcess(Executor):
 
 @contextlib.contextmanager
 def local_pool(jobs: int) -> Iterator[Executor]:
-    """A pool of `jobs` spawned processes that share the cores evenly.
+    """A pool of `jobs` processes that share the cores evenly.
 
     If the block fails or is interrupted, or if this process dies, the workers leave at once:
     a run they were at stays resumable.
     """
     threads = max(1, cores() // jobs)
-    context = multiprocessing.get_context("spawn")
+    context = _nursery()
     listen, hold = context.Pipe(duplex=False)
     # Libraries read these when they load, before an initialiser could set them. Waiting threads
     # that spin lose more than they win when processes share the cores.
@@ -144,8 +148,9 @@ def local_pool(jobs: int) -> Iterator[Executor]:
         "MALLOC_TRIM_THRESHOLD_": "8000000000",
     }
     with _environment(settings):
+        about = (threads, listen, dict(os.environ))
         pool = ProcessPoolExecutor(
-            jobs, mp_context=context, initializer=_start_worker, initargs=(threads, listen)
+            jobs, mp_context=context, initializer=_start_worker, initargs=about
         )
         try:
             yield pool
@@ -165,8 +170,23 @@ def cores() -> int:
     return max(1, min(found, int(asked)) if asked.isdigit() else found)
 
 
-def _start_worker(threads: int, listen: Connection) -> None:
+def _nursery() -> BaseContext:
+    """Where processes come from: on Linux, forked from one that has imported for all of them.
+
+    That one starts with the first pool and ends with this process. It trains nothing itself, so it
+    has no threads or devices that could not be forked.
+    """
+    if not sys.platform.startswith("linux"):
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    return context
+
+
+def _start_worker(threads: int, listen: Connection, environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    os.environ.clear()  # where it was forked they are those of the first pool
+    os.environ.update(environment)
     torch.set_num_threads(threads)
     threading.Thread(target=_leave_with_parent, args=(listen,), daemon=True).start()
 
