@@ -20,7 +20,8 @@ def statistics(x, mean, scale, running_mean, running_var, momentum, eps):
     center, spread = np.zeros(h), np.zeros(h)
     part = np.empty(h, np.float32)
     for start in range(0, n, SUMMED):
-        part[:] = 0
+        for e in range(h):
+            part[e] = 0
         for i in range(start, min(start + SUMMED, n)):
             for e in range(h):
                 part[e] += x[i, e]
@@ -30,7 +31,8 @@ def statistics(x, mean, scale, running_mean, running_var, momentum, eps):
         center[e] /= n
         mean[e] = center[e]
     for start in range(0, n, SUMMED):
-        part[:] = 0
+        for e in range(h):
+            part[e] = 0
         for i in range(start, min(start + SUMMED, n)):
             for e in range(h):
                 part[e] += (x[i, e] - mean[e]) * (x[i, e] - mean[e])
@@ -77,8 +79,8 @@ def rectify_backward(of_y, x, y, mean, scale, gamma, factor, of_x, of_gamma, of_
     total, along = np.empty(h, np.float32), np.empty(h, np.float32)
     sums = np.zeros((2, h))
     for start in range(0, n, SUMMED):
-        total[:] = 0
-        along[:] = 0
+        for e in range(h):
+            total[e], along[e] = 0, 0
         for i in range(start, min(start + SUMMED, n)):
             for e in range(h):
                 of_normed = zero if y[i, e] == zero else of_y[i, e] * factor
