@@ -19,7 +19,7 @@ class HiddenLayers(nn.Sequential):
     apply: the same numbers to rounding, the same elements dropped, in a third of the passes.
     """
 
-    def forward(self, x: Float[Tensor, "N _"]) -> Float[Tensor, "N _"]:
+    def forward(self, x: Float[Tensor, "*rows _"]) -> Float[Tensor, "*rows _"]:
         """What the last layer answers."""
         layers = list(self)
         while layers:

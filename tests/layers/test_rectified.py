@@ -166,3 +166,9 @@ def test_other_layers_go_on_one_after_the_other() -> None:
     x = torch.randn(6, 3)
     torch.testing.assert_close(HiddenLayers(*parts)(x), nn.Sequential(*parts)(x))
     assert HiddenLayers()(x) is x
+
+
+def test_rows_may_lie_along_several_dimensions() -> None:
+    torch.manual_seed(0)
+    layers, x = hidden_layers(3, (4, 2)), torch.randn(5, 2, 3)
+    torch.testing.assert_close(layers(x), layers(x.flatten(0, 1)).view(5, 2, 2))
