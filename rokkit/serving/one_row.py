@@ -4,7 +4,6 @@ Symbols: B batch; F fields; V ids; d width of f; R of z; P, Q widths.
 """
 
 from functools import cache
-from importlib import import_module
 from types import ModuleType
 
 import numpy as np
@@ -58,7 +57,9 @@ class QuickLayers(nn.Module):
 @cache
 def _loops() -> ModuleType:
     """What is compiled is long to import; to ask for it at each call takes as long as a loop."""
-    return import_module("rokkit.serving.chain_kernel")
+    import rokkit.serving.chain_kernel
+
+    return rokkit.serving.chain_kernel
 
 
 class _Remembered:
