@@ -46,6 +46,7 @@ from rokkit.layers.selection import (
     log_likelihood,
     reinforce,
 )
+from rokkit.layers.self_attention import self_attention
 from rokkit.layers.soft_search import search_and_attend
 
 __all__ = [
@@ -102,6 +103,7 @@ __all__ = [
     "picked",
     "reinforce",
     "search_and_attend",
+    "self_attention",
     "slot_covariance",
     "taken",
     "target_attention",

@@ -154,6 +154,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
         "products",
         "rectified",
         "recurrence",
+        "self_attention",
         "table",
     }
     users = {"kernel.py"} | {f"{name}_kernel.py" for name in kernels}
@@ -170,6 +171,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     assert _importers("rokkit.serving.chain_kernel") == {"one_row.py"}
     assert _importers("rokkit.layers.rectified_kernel") == {"rectified.py"}
     assert _importers("rokkit.layers.recurrence_kernel") == {"recurrence_blocks.py"}
+    assert _importers("rokkit.layers.self_attention_kernel") == {"self_attention.py"}
     assert _importers("rokkit.layers.recurrence_blocks") == {"recurrence.py"}
     assert _importers("rokkit.training.table_kernel") == {"table_optim.py"}
     assert _importers("rokkit.training.table_optim") == {"optim.py"}
