@@ -1,54 +1,43 @@
-"""Score one raw event by an exported model. Needs numpy and onnxruntime or torch, not rokkit.
+"""Score one raw event by an exported model. Needs torch and numpy, not rokkit.
 
     python examples/score.py FOLDER '{"user": 12, "item": 7}' '[{"item": 3}, {"item": 5}]'
 
-FOLDER is what `rokkit export` wrote; the event has raw values by field, and so has each past
-behaviour, oldest first, for a model that reads a history. Prints the probability of a click.
+FOLDER is what `rokkit export` wrote. The event has raw values by field, and so has each past
+behaviour, oldest first ([] for none). Prints the probability of a click. With ONNX Runtime the
+last two lines are those of the model card, by the same `inputs`.
 """
 
 import json
 import sys
 from bisect import bisect_left
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 
-folder, event = Path(sys.argv[1]), json.loads(sys.argv[2])
-past = json.loads(sys.argv[3]) if len(sys.argv) > 3 else []
+folder, event, past = Path(sys.argv[1]), *map(json.loads, sys.argv[2:4])
 about = json.loads((folder / "artefact.json").read_text(encoding="utf-8"))
-texts, starts, ids = (
-    np.load(folder / "vocabulary" / f"{name}.npy", mmap_mode="r")
-    for name in ("texts", "starts", "ids")
-)
+fields, arrays = about["schema"]["fields"], sorted(folder.glob("vocabulary/*.npy"))
+ids, starts, texts = (np.load(path, mmap_mode="r") for path in arrays)  # ids.npy and so on
 
 
-def id_of(field, values):
-    """The id of a raw value; 0 for one that the vocabulary lacks. A missing one is empty."""
-    value = values.get(field["name"])
-    text = b"" if value is None else str(value).encode()
-    spelt = lambda row: texts[starts[row] : starts[row + 1]].tobytes()  # noqa: E731
-    stop = field["offset"] + field["size"]
-    row = field["offset"] + bisect_left(range(field["offset"], stop), text, key=spelt)
-    return int(ids[row]) if row < stop and spelt(row) == text else 0
+def id_of(field, values):  # 0 for what the vocabulary lacks; what is missing is the empty text
+    text = str("" if values.get(field["name"]) is None else values[field["name"]]).encode()
+    rows = range(field["offset"], field["offset"] + field["size"])
+    row = rows.start + bisect_left(rows, text, key=text_of)
+    return int(ids[row]) if row in rows and text_of(row) == text else 0
 
 
-fields = about["schema"]["fields"]
+def text_of(row):
+    return texts[starts[row] : starts[row + 1]].tobytes()
+
+
 inputs = {"x": np.array([[id_of(field, event) for field in fields]], np.int32)}
 if "history" in about["inputs"]:
-    inputs["history"] = np.zeros((1, *about["inputs"]["history"]["shape"][1:]), np.int32)
     items = [field for field in fields if field["role"] == "item"]
-    behaviours = [[id_of(field, one) for field in items] for one in past]
-    known = [one for one in behaviours if one[0]][-inputs["history"].shape[1] :]
-    inputs["history"][0, : len(known)] = np.reshape(known, (-1, len(items)))
-if "onnx" in about["programs"] and find_spec("onnxruntime"):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(folder / about["programs"]["onnx"])
-    (probability,) = session.run(None, inputs)
-else:
-    import torch
-
-    program = torch.export.load(folder / about["programs"]["pt2"]).module()
-    probability = program(*map(torch.from_numpy, inputs.values()))
-print(f"{float(probability[0]):.6f}")
+    known = [row for row in ([id_of(field, one) for field in items] for one in past) if row[0]]
+    inputs["history"] = np.zeros((1, *about["inputs"]["history"]["shape"][1:]), np.int32)
+    for place, row in enumerate(known[-inputs["history"].shape[1] :]):
+        inputs["history"][0, place] = row
+program = torch.export.load(folder / about["programs"]["pt2"]).module()
+print(f"{program(*map(torch.from_numpy, inputs.values())).item():.6f}")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness import surroundings
-from harness.arguments import RESULTS, kept_in, parser
+from harness.arguments import RESULTS, kept_in, parsed, parser
 from harness.contenders import Contender, OutOfTheRace, Process, python_of
 from harness.goals import Goal, goals_table
 from harness.results import Results, table
@@ -254,3 +254,15 @@ def test_the_model_of_the_processor_is_read_where_linux_tells_it(
 def test_where_results_are_kept(words: list[str], folder: Path | None) -> None:
     assert kept_in(parser("About.").parse_args(words)) == folder
     assert RESULTS == BENCHMARKS / "results"
+
+
+def test_what_is_not_asked_for_has_its_default_and_the_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["it", "--quick", "--folder", str(tmp_path / "a" / "b")])
+    made = parser("It.")
+    made.add_argument("--folder", type=Path)
+    made.add_argument("--rounds", type=int)
+    asked = parsed(made, {"rounds": 9}, {"rounds": 2})
+    assert asked.rounds == 2
+    assert (tmp_path / "a" / "b").is_dir()
