@@ -88,8 +88,12 @@ def layouts(found: Spaces) -> pd.DataFrame:
         folder = found.place.folder.parent / f"tsne-{name}-{hash_of(covers)[:12]}"
         path = folder / "layout.npy"
         if not path.exists():
-            perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
-            fit = openTSNE.TSNE(perplexity, neighbors=NEIGHBOURS, random_state=0, n_jobs=1)
+            fit = openTSNE.TSNE(
+                perplexity=min(PERPLEXITY, (len(vectors) - 1) / 3),
+                neighbors=NEIGHBOURS,
+                random_state=0,
+                n_jobs=1,
+            )
             save_array(path, np.asarray(fit.fit(vectors), np.float32))
         xy = load_array(path)
         part = np.where(found.test, "test", "train")
