@@ -15,8 +15,9 @@ from rokkit.layers.loops import worth_a_loop
 
 
 def self_attention(qkv: Float[Tensor, "B F W"], heads: int) -> Float[Tensor, "B F w"]:
-    """softmax(Q Kᵀ / √(w/n)) V per head, from Q, K and V side by side; no mask.
+    """softmax(Q Kᵀ / √(w/n)) V per head (Vaswani et al., NeurIPS'17, §3.2); no mask.
 
+    `qkv` has Q, K and V side by side, each in its heads side by side; `heads` n divides w.
     Compiled loops do it for a block of rows at a time, where they apply: torch's product of many
     small matrices takes longer than the larger products around it.
     """
