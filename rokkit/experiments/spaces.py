@@ -27,7 +27,7 @@ from rokkit.training.ctr import EVALUATION_ROWS
 NEAREST = 10  # neighbours that purity and mixing look at
 SILHOUETTES = 5000  # samples whose silhouettes are averaged: each is compared with all of them
 PERPLEXITY = 30.0  # openTSNE's default
-NEIGHBOURS = "exact"  # by products of matrices, in a third of the time of its approximate search
+NEIGHBOURS = "exact"  # by products of matrices, in half the time of its approximate search
 
 
 @dataclass(frozen=True, eq=False)
