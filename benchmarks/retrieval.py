@@ -14,7 +14,6 @@ not met, or an engine's answers are not ours.
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from typing import Any
 from harness.arguments import kept_in, parsed, parser, size
 from harness.contenders import Contender, OutOfTheRace
 from harness.results import Cases, Results
+from harness.scratch import scratch
 from harness.surroundings import called, load, surroundings
 from rokkit.errors import unknown_name
 from rokkit.progress import span
@@ -163,8 +163,8 @@ def run(
 
     found: dict[str, Any] = {"exact": {}, "speed": {}, "latency": {}, "touched": {}}
     with (
-        tempfile.TemporaryDirectory(dir=asked.folder) as folder,
-        Field.of(contenders, pool, asked.seed, effort, Path(folder)) as field,
+        scratch(asked.folder) as folder,
+        Field.of(contenders, pool, asked.seed, effort, folder) as field,
     ):
         tell(f"{len(field.running)} engines built")
         for k in [10] if pool.hard else asked.k:

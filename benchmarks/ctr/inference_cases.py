@@ -1,7 +1,6 @@
 """What the inference benchmark measures, case by case. `asked` are the script's arguments."""
 
 import argparse
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from ctr import synth
 from ctr.frameworks import HAS, OURS, PEERS, Case
 from ctr.inference_page import FORMS, KNOWLEDGE, OURS_NAMES, RIM, ours_name
 from ctr.race import Entry, Race, Reply
+from harness.scratch import scratch
 from harness.turns import Rate
 
 FEW_CALLS = 3  # of a large batch, that are not counted
@@ -21,8 +21,7 @@ def measured(asked: argparse.Namespace, model: str) -> dict[int, dict[str, Any]]
 
     DIN's race holds DIN with knowledge and RIM too: they are compared with it.
     """
-    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
-        folder = Path(scratch)
+    with scratch(asked.folder) as folder:
         few, test = 512, max(asked.batches) + 256
         small = _arrays(folder / "arrays", asked, {"train": few, "val": few, "test": test})
         entries = [

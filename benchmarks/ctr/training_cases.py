@@ -3,8 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from ctr.frameworks import (
 )
 from ctr.race import Entry, Race, contender
 from harness.contenders import OutOfTheRace, Process
+from harness.scratch import scratch
 from harness.turns import Rate, Turn, in_rounds, summary
 from rokkit.evaluation import auc
 
@@ -72,13 +72,6 @@ def steps_of(asked: argparse.Namespace, model: str, batch: int) -> int:
     return max(10, samples * (2 if batch > 512 else 1) // batch)
 
 
-@contextmanager
-def scratch(asked: argparse.Namespace) -> Iterator[Path]:
-    """A folder for arrays and files of the frameworks."""
-    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        yield Path(folder)
-
-
 def arrays_in(
     folder: Path, asked: argparse.Namespace, rows: int, train: int, *, histories: bool, rest: int
 ) -> Path:
@@ -93,7 +86,7 @@ def arrays_in(
 def speed(asked: argparse.Namespace, model: str, batch: int) -> dict[str, Any]:
     """Samples per CPU-second and memory of all that have the model."""
     steps = steps_of(asked, model, batch)
-    with scratch(asked) as folder:
+    with scratch(asked.folder) as folder:
         sequence = model in SEQUENCE
         rows = asked.feature_rows
         arrays = arrays_in(
@@ -131,7 +124,7 @@ def raced(entries: Sequence[Entry], folder: Path, rounds: int, reference: str) -
 def table_size(asked: argparse.Namespace) -> dict[str, Any]:
     """DeepFM's step at tables of several sizes, ours and dense Adam in the same rounds."""
     batch, steps = (asked.batches[0], QUICK_STEPS) if asked.quick else (TABLE_BATCH, 20)
-    with scratch(asked) as folder:
+    with scratch(asked.folder) as folder:
         entries = []
         for rows in sorted(asked.table_rows):
             place = folder / f"arrays-{rows}"
@@ -152,7 +145,7 @@ def table_size(asked: argparse.Namespace) -> dict[str, Any]:
 def imports(asked: argparse.Namespace) -> dict[str, Any]:
     """CPU-seconds until each is imported, in a new process every time."""
     names = [OURS, *(name for name in PEERS if name in asked.only)]
-    with scratch(asked) as folder:
+    with scratch(asked.folder) as folder:
 
         def once(name: str) -> float:
             with Process(contender(name), folder / name) as process:
@@ -177,7 +170,7 @@ def trained(
     batch = asked.batches[0]
     out: dict[str, str] = {}
     held: dict[str, list[dict[str, Any]]] = {}
-    with scratch(asked) as folder:
+    with scratch(asked.folder) as folder:
         rest = int(HELD_OUT * asked.accuracy_rows)
         rows = asked.feature_rows
         place = arrays_in(

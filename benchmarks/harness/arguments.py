@@ -28,13 +28,8 @@ def parser(about: str) -> argparse.ArgumentParser:
 def parsed(
     made: argparse.ArgumentParser, full: Mapping[str, Any], quick: Mapping[str, Any]
 ) -> argparse.Namespace:
-    """What is asked for; what is not given is taken from `full`, or `quick` with --quick.
-
-    The --folder of a benchmark that has one is made if it is not there.
-    """
+    """What is asked for; what is not given is taken from `full`, or `quick` with --quick."""
     asked = made.parse_args()
-    if getattr(asked, "folder", None) is not None:
-        asked.folder.mkdir(parents=True, exist_ok=True)
     for name, value in (quick if asked.quick else full).items():
         if getattr(asked, name) is None:
             setattr(asked, name, value)

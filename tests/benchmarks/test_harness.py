@@ -14,6 +14,7 @@ from harness.arguments import RESULTS, kept_in, parsed, parser
 from harness.contenders import Contender, OutOfTheRace, Process, python_of
 from harness.goals import Goal, goals_table
 from harness.results import Results, table
+from harness.scratch import scratch
 from harness.turns import Rate, Turn, in_rounds, summary
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -256,13 +257,18 @@ def test_where_results_are_kept(words: list[str], folder: Path | None) -> None:
     assert RESULTS == BENCHMARKS / "results"
 
 
-def test_what_is_not_asked_for_has_its_default_and_the_folder_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["it", "--quick", "--folder", str(tmp_path / "a" / "b")])
+def test_what_is_not_asked_for_has_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["it", "--quick"])
     made = parser("It.")
-    made.add_argument("--folder", type=Path)
     made.add_argument("--rounds", type=int)
     asked = parsed(made, {"rounds": 9}, {"rounds": 2})
     assert asked.rounds == 2
-    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_the_folder_for_scratch_is_made_and_what_lay_in_it_is_gone(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "b"
+    with scratch(place) as folder:
+        assert folder.parent == place
+        (folder / "made").touch()
+    assert place.is_dir()
+    assert list(place.iterdir()) == []
