@@ -3,7 +3,7 @@
     python examples/score.py FOLDER '{"user": 12, "item": 7}' '[{"item": 3}, {"item": 5}]'
 
 FOLDER is what `rokkit export` wrote. The event has raw values by field, and so has each past
-behaviour, oldest first ([] for none). Prints the probability of a click. With ONNX Runtime the
+behaviour, oldest first, if there are any. Prints the probability of a click. With ONNX Runtime the
 last two lines are those of the model card, by the same `inputs`.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-folder, event, past = Path(sys.argv[1]), *map(json.loads, sys.argv[2:4])
+folder, event, past = Path(sys.argv[1]), *map(json.loads, [*sys.argv, "[]"][2:4])
 about = json.loads((folder / "artefact.json").read_text(encoding="utf-8"))
 fields, arrays = about["schema"]["fields"], sorted(folder.glob("vocabulary/*.npy"))
 ids, starts, texts = (np.load(path, mmap_mode="r") for path in arrays)  # ids.npy and so on

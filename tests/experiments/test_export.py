@@ -58,19 +58,19 @@ def raw_history(samples: Samples, x: np.ndarray) -> list[dict[str, Any]]:
     return [dict(zip(names, values[row], strict=True)) for row in rows]
 
 
-def words(folder: Path, event: dict[str, Any], past: list[dict[str, Any]]) -> list[str]:
+def words(folder: Path, event: dict[str, Any], *past: list[dict[str, Any]]) -> list[str]:
     """The command line of examples/score.py, after python."""
-    return [str(SCORE), str(folder), json.dumps(event), json.dumps(past)]
+    return [str(SCORE), str(folder), json.dumps(event), *map(json.dumps, past)]
 
 
-def scored(folder: Path, event: dict[str, Any], past: list[dict[str, Any]]) -> float:
+def scored(folder: Path, event: dict[str, Any], *past: list[dict[str, Any]]) -> float:
     """What examples/score.py prints, where rokkit cannot be imported."""
     source = (
         "import runpy, sys\nsys.modules['rokkit'] = None\nsys.argv = sys.argv[1:]\n"
         f"runpy.run_path({str(SCORE)!r}, run_name='__main__')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", source, *words(folder, event, past)],
+        [sys.executable, "-c", source, *words(folder, event, *past)],
         capture_output=True,
         text=True,
         env=dict(os.environ),
@@ -132,6 +132,7 @@ def test_unknown_and_missing_values_have_the_id_of_padding(
     with torch.no_grad():
         expected = float(load_run(report.folder, report.spec, samples)(empty).sigmoid())
     assert scored(folder, event, []) == pytest.approx(expected, abs=2e-6)
+    assert scored(folder, event) == pytest.approx(expected, abs=2e-6)  # no past is an empty one
 
 
 def test_the_folder_says_what_is_in_it(
