@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from rokkit.layers import Dropout, self_attention
+from rokkit.layers import Dropout, self_attended
 
 
 class TransformerEncoder(nn.Module):
@@ -83,5 +83,5 @@ class Block(nn.Module):
         return t + added
 
     def _attend(self, t: Float[Tensor, "B F w"]) -> Float[Tensor, "B F w"]:
-        projected: Tensor = self.project(self_attention(self.qkv(t), self.heads))
+        projected: Tensor = self.project(self_attended(self.qkv(t), self.heads))
         return projected

@@ -46,7 +46,7 @@ from rokkit.layers.selection import (
     log_likelihood,
     reinforce,
 )
-from rokkit.layers.self_attention import self_attention
+from rokkit.layers.self_attention import self_attended
 from rokkit.layers.soft_search import search_and_attend
 
 __all__ = [
@@ -103,7 +103,7 @@ __all__ = [
     "picked",
     "reinforce",
     "search_and_attend",
-    "self_attention",
+    "self_attended",
     "slot_covariance",
     "taken",
     "target_attention",

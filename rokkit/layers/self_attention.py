@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from rokkit.layers.loops import worth_a_loop
 
 
-def self_attention(qkv: Float[Tensor, "B F W"], heads: int) -> Float[Tensor, "B F w"]:
+def self_attended(qkv: Float[Tensor, "B F W"], heads: int) -> Float[Tensor, "B F w"]:
     """softmax(Q Kᵀ / √(w/n)) V per head (Vaswani et al., NeurIPS'17, §3.2); no mask.
 
     `qkv` has Q, K and V side by side, each in its heads side by side; `heads` n divides w.

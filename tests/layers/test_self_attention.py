@@ -1,25 +1,21 @@
 """Self-attention over a few tokens: compiled loops against torch's operations, and both by hand."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rokkit.layers import self_attention
+from rokkit.layers import self_attended, self_attention
 from rokkit.layers.self_attention_kernel import LANES
-
-MODULE = sys.modules["rokkit.layers.self_attention"]
 
 
 def of(qkv: torch.Tensor, heads: int, loops: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """What attention answers, and the gradient of a weighted sum of it."""
     qkv = qkv.detach().requires_grad_()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MODULE, "worth_a_loop", lambda tensor: loops)
-        out = self_attention(qkv, heads)
+        patch.setattr(self_attention, "worth_a_loop", lambda tensor: loops)
+        out = self_attended(qkv, heads)
     weights = torch.linspace(-1, 2, out.numel()).reshape(out.shape)
     (gradient,) = torch.autograd.grad((out * weights).sum(), qkv)
     return out.detach(), gradient
@@ -79,4 +75,4 @@ def test_what_stands_in_another_order_in_memory() -> None:
 
 def test_numbers_of_double_width_go_by_torch() -> None:
     qkv = torch.randn(3, 2, 12, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: self_attention(x, 2), qkv)
+    assert torch.autograd.gradcheck(lambda x: self_attended(x, 2), qkv)
