@@ -36,7 +36,7 @@ class Task:
     parameters: Mapping[str, Any]
     trains: bool = False  # it has a pool of processes for its runs
     alone: bool = False  # it measures time: nothing may go beside it
-    long: bool = False  # its runs wait for each other
+    long: bool = False  # its runs would go on alone if they began last
 
     @property
     def name(self) -> str:
@@ -103,9 +103,9 @@ def tasks(
 
     A notebook that declares `jobs` trains: it gets all of them for its pool of runs, and is
     executed before the others, which read what it trained. Tags of the parameters cell: "long" for
-    one whose runs wait for each other, which starts first, so that others fill the cores beside
-    it; "alone" for one that measures time, which comes after those that do not. With one process
-    the order is the one given.
+    one whose runs go on alone if they begin last, which starts first, so that others fill the cores
+    beside it; "alone" for one that measures time, which comes after those that do not. With one
+    process the order is the one given.
     """
     made = []
     for path in notebooks:

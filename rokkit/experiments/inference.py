@@ -78,12 +78,14 @@ def _measured(
     frame = _kept(root, asked, forms, setting)
     if frame is None:
         rows = []
-        turns = [(r, form) for r in first.values() for form in forms if applies(form, r)]
+        asking = [(r, form) for r in first.values() for form in forms if applies(form, r)]
         with one_thread():
+            # Made once for both sizes: an export takes far longer than what is measured.
+            turns = {f"{r.label} {form}": Turns(r, form) for r, form in asking}
             for batch, times in ((1, rounds), (large, max(5, rounds // 30))):
-                calls = {f"{r.label} {form}": turn(r, batch, times, form) for r, form in turns}
+                calls = {name: held.of(batch, times) for name, held in turns.items()}
                 found = in_turns(calls, times, warm_up=max(2, times // 10))
-                for report, form in turns:
+                for report, form in asking:
                     rows += _rows(report, form, batch, found[f"{report.label} {form}"])
         covers = {"keys": asked, "forms": list(forms), "setting": setting}
         place = root / f"latency-{hash_of(covers)[:12]}" / LATENCY
@@ -116,31 +118,36 @@ def applies(form: Form, report: Report) -> bool:
     return not searches and not (form == "onnx" and missing_packages())
 
 
-def turn(report: Report, batch: int, rounds: int, form: Form = "eager") -> Turn:
-    """A call that answers for the next `batch` test samples and says what its stages took."""
-    samples = samples_of(report.spec.data)
-    model = load_run(report.folder, report.spec, samples)
-    inputs = Inputs(report.spec, samples, "cpu", _encoder(report))
-    feed = inputs.feed("test", frozenset(model.needs))
-    search = inputs.searcher()
-    x = np.asarray(samples.test.x)
-    generator = np.random.default_rng(0)
-    answer = answering(model, form, feed.batch(torch.arange(2)))
-    drawn = [generator.choice(len(x), min(batch, len(x)), replace=False) for _ in range(rounds)]
+class Turns:
+    """A run's model, ready to answer for test samples, and what it reads of them."""
 
-    def call(i: int) -> Mapping[str, float]:
-        rows: NDArray[np.int64] = drawn[i]
-        stages = Stages()
-        if search is not None:
-            search(np.ascontiguousarray(x[rows]))
-            stages.lap("search")
-        ready = feed.batch(torch.from_numpy(rows))
-        stages.lap("look-up")
-        answer(ready)
-        stages.lap("forward")
-        return stages.seconds
+    def __init__(self, report: Report, form: Form = "eager") -> None:
+        samples = samples_of(report.spec.data)
+        model = load_run(report.folder, report.spec, samples)
+        inputs = Inputs(report.spec, samples, "cpu", _encoder(report))
+        self.feed = inputs.feed("test", frozenset(model.needs))
+        self.search = inputs.searcher()
+        self.x = np.asarray(samples.test.x)
+        self.answer = answering(model, form, self.feed.batch(torch.arange(2)))
 
-    return call
+    def of(self, batch: int, rounds: int) -> Turn:
+        """A call that answers for the next `batch` samples and says what its stages took."""
+        generator, n = np.random.default_rng(0), len(self.x)
+        drawn = [generator.choice(n, min(batch, n), replace=False) for _ in range(rounds)]
+
+        def call(i: int) -> Mapping[str, float]:
+            rows: NDArray[np.int64] = drawn[i]
+            stages = Stages()
+            if self.search is not None:
+                self.search(np.ascontiguousarray(self.x[rows]))
+                stages.lap("search")
+            ready = self.feed.batch(torch.from_numpy(rows))
+            stages.lap("look-up")
+            self.answer(ready)
+            stages.lap("forward")
+            return stages.seconds
+
+        return call
 
 
 def answering(model: CTRModel | KnowledgeModel, form: Form, example: Batch) -> Answer:

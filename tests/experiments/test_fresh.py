@@ -1,5 +1,6 @@
 """Trained models asked again when more has been logged: who gains, by what, and nothing else."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from small_study import made_predictions, made_report, settle, spec
 
-from rokkit.data import load
+from rokkit.data import Samples, load
 from rokkit.data.pair_statistics import pair_statistics
 from rokkit.errors import ConfigError
 from rokkit.evaluation import auc, compare
@@ -27,7 +28,8 @@ def test_a_model_that_looks_nothing_up_says_what_it_said(place: Path) -> None:
     samples = load("small", causal=True)
     for system in ("MLP", "MLP+ROK"):
         (report,) = Runs(place, device="cpu")([spec(system)])
-        np.testing.assert_array_equal(fresh_predictions(report, samples), report.predictions())
+        (fresh,) = fresh_predictions([report], samples)
+        np.testing.assert_array_equal(fresh, report.predictions())
 
 
 def test_a_search_finds_what_came_after_training_and_no_later_row(place: Path) -> None:
@@ -41,21 +43,32 @@ def test_a_search_finds_what_came_after_training_and_no_later_row(place: Path) -
     assert times.max() >= np.asarray(load("small").test.time).min()  # test rows are found too
     model = load_run(report.folder, report.spec, samples)
     feed = Feed(samples, "test", needs=frozenset({"neighbours"}), neighbours=found)
-    fresh = fresh_predictions(report, samples)
+    (fresh,) = fresh_predictions([report], samples)
     np.testing.assert_array_equal(fresh, predict(model, feed))
     assert (fresh != report.predictions()).any()
 
 
-def test_counts_go_on_and_their_scale_stays(place: Path) -> None:
-    (report,) = Runs(place, device="cpu")([spec("MLP+PAIRS")])
+def test_counts_go_on_and_their_scale_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kills: counts of the pool of training, a scale by the new counts, one model for all seeds."""
+    reports = Runs(place, device="cpu")([spec("MLP+PAIRS", seed) for seed in (0, 1)])
     samples = load("small", causal=True)
     counts = pair_statistics(samples, "test")
     assert (counts >= pair_statistics(load("small"), "test")).all()
-    model = load_aided(report.folder, report.spec, samples)
+    models = [load_aided(report.folder, report.spec, samples) for report in reports]
     trained = pair_statistics(load("small"), "train")
-    torch.testing.assert_close(model.mean, torch.from_numpy(trained.mean(0)))
-    expected = predict(model, Feed(samples, "test", needs=model.needs, extra=counts))
-    np.testing.assert_array_equal(fresh_predictions(report, samples), expected)
+    torch.testing.assert_close(models[0].mean, torch.from_numpy(trained.mean(0)))
+    expected = [
+        predict(one, Feed(samples, "test", needs=one.needs, extra=counts)) for one in models
+    ]
+    asked: list[str] = []
+
+    def counted(samples: Samples, part: str) -> np.ndarray:
+        asked.append(part)
+        return pair_statistics(samples, part)
+
+    monkeypatch.setattr("rokkit.experiments.aids.pair_statistics", counted)
+    np.testing.assert_array_equal(fresh_predictions(reports, samples), expected)
+    assert asked == ["test"]  # once, whatever the number of seeds
 
 
 def test_the_table_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +77,8 @@ def test_the_table_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
     y, n = np.asarray(samples.test.y), len(samples.test)
     held = [made_report(place / str(s), "MLP", s, made_predictions(0.5, s)) for s in (0, 1)]
 
-    def fresh(report: Report, _: object) -> np.ndarray:
-        return made_predictions(2.0, report.spec.seed)
+    def fresh(reports: Sequence[Report], _: object) -> np.ndarray:
+        return np.stack([made_predictions(2.0, report.spec.seed) for report in reports])
 
     monkeypatch.setattr("rokkit.experiments.fresh.fresh_predictions", fresh)
     (row,) = freshness_table({"MLP": held}, samples).frame.to_dict("records")
@@ -84,4 +97,4 @@ def test_the_table_by_hand(place: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_samples_that_are_not_causal_are_refused(place: Path) -> None:
     (report,) = Runs(place, device="cpu")([spec("RIM")])
     with pytest.raises(ConfigError, match="samples with causal=true"):
-        fresh_predictions(report, load("small"))
+        fresh_predictions([report], load("small"))

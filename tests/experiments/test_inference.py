@@ -25,10 +25,11 @@ from rokkit.experiments import (
     measured_latency,
     networks,
 )
-from rokkit.experiments.inference import answering, turn
+from rokkit.experiments.inference import Turns, answering
 from rokkit.experiments.inputs import Inputs
 from rokkit.experiments.weights import load_run
 from rokkit.retrieval import BM25Index
+from rokkit.serving import write_onnx
 from rokkit.training import predict
 
 Make = Callable[..., Report]
@@ -158,7 +159,7 @@ def test_a_loaded_run_answers_as_it_did_when_it_was_trained(
     model = load_run(report.folder, report.spec, samples)
     feed = Inputs(report.spec, samples, "cpu").feed("test", frozenset(model.needs))
     np.testing.assert_allclose(predict(model, feed), report.predictions(), atol=1e-6)
-    assert set(turn(report, 4, 3)(0)) >= {"look-up", "forward"}
+    assert set(Turns(report).of(4, 3)(0)) >= {"look-up", "forward"}
 
 
 def test_the_search_finds_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +216,15 @@ def test_what_a_search_feeds_has_no_onnx(tmp_path: Path, monkeypatch: pytest.Mon
     pytest.importorskip("onnxruntime")
     place = settle(tmp_path, monkeypatch)
     reports = Runs(place, device="cpu")([spec("RIM"), spec("LR")])
+    written: list[Path] = []
+
+    def write(path: Path, *about: Any) -> None:
+        written.append(path)
+        write_onnx(path, *about)
+
+    monkeypatch.setattr("rokkit.experiments.inference.write_onnx", write)
     frame = measured_latency(reports, ("eager", "onnx"), rounds=3, large=4)
+    assert len(written) == 1  # one export for both sizes of batch
     assert frame.groupby("system")["form"].unique().map(set).to_dict() == {
         "RIM": {"eager"},
         "LR": {"eager", "onnx"},
