@@ -60,11 +60,15 @@ def recur(
 
     In float32 under autocast too. All weights are 1 if there are none.
     """
+    inputs, weights = inputs.float(), None if weights is None else weights.float()
+    if len(rows.count) == 1 and not torch.is_grad_enabled():
+        by_state = (staying, staying_bias)
+        return _of_one_row(inputs, weights, entering, entering_bias, *by_state, rows, torch_order)
     from rokkit.layers.recurrence_blocks import Recurrence  # what is compiled is long to import
 
     states, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-        inputs.float(),
-        None if weights is None else weights.float(),
+        inputs,
+        weights,
         entering,
         entering_bias,
         staying,
@@ -73,4 +77,31 @@ def recur(
         torch_order,
         torch.is_grad_enabled(),
     )
+    return states, last
+
+
+def _of_one_row(
+    inputs: Float[Tensor, "n D"],
+    weights: Float[Tensor, "n"] | None,
+    entering: Float[Tensor, "G D"],
+    entering_bias: Float[Tensor, "G"],
+    staying: Float[Tensor, "G H"],
+    staying_bias: Float[Tensor, "G"],
+    rows: Rows,
+    torch_order: bool,
+) -> tuple[Float[Tensor, "n H"], Float[Tensor, "1 H"]]:
+    """What `recur` gives where there is one row, and no way back."""
+    from rokkit.layers.recurrence_row_kernel import run_row  # what is compiled is long to import
+
+    last = inputs.new_zeros(1, staying.shape[1])
+    states = inputs.new_empty(len(inputs), staying.shape[1])
+    its = slice(int(rows.first[0]), int(rows.first[0] + rows.count[0]))
+    # Into a given tensor, which autocast leaves alone.
+    entered = torch.addmm(
+        entering_bias, inputs[its], entering.t(), out=inputs.new_empty(0, len(entering))
+    )
+    shares = inputs.new_empty(0) if weights is None else weights[its].contiguous()
+    given = (entered, shares, staying.t().contiguous(), staying_bias)
+    run_row(*(t.detach().numpy() for t in given), torch_order, states[its].numpy(), last[0].numpy())
+    states[its.stop :] = last  # padding leaves it as it is
     return states, last

@@ -154,6 +154,7 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
         "products",
         "rectified",
         "recurrence",
+        "recurrence_row",
         "self_attention",
         "table",
     }
@@ -170,7 +171,9 @@ def test_numba_is_looked_for_before_it_is_needed() -> None:
     assert _importers("rokkit.layers.products_kernel") == {"products.py"}
     assert _importers("rokkit.serving.chain_kernel") == {"one_row.py"}
     assert _importers("rokkit.layers.rectified_kernel") == {"rectified.py"}
-    assert _importers("rokkit.layers.recurrence_kernel") == {"recurrence_blocks.py"}
+    of_recurrences = {"recurrence_blocks.py", "recurrence_row_kernel.py"}
+    assert _importers("rokkit.layers.recurrence_kernel") == of_recurrences
+    assert _importers("rokkit.layers.recurrence_row_kernel") == {"recurrence.py"}
     assert _importers("rokkit.layers.self_attention_kernel") == {"self_attention.py"}
     assert _importers("rokkit.layers.recurrence_blocks") == {"recurrence.py"}
     assert _importers("rokkit.training.table_kernel") == {"table_optim.py"}

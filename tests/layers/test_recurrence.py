@@ -185,6 +185,25 @@ def test_without_a_way_back_states_are_the_same_bits_and_nothing_is_kept(monkeyp
     assert kept == [0, steps * 4 * SPAN]
 
 
+@WIDTHS
+@pytest.mark.parametrize("make", [GRU, AUGRU])
+def test_a_row_by_itself_that_learns_nothing_has_the_same_states(make, width):
+    """It has a loop of its own then; rows without behaviours are among those."""
+    torch.manual_seed(0)
+    layer = shaken(make(DIM, width), SPREADS.get(width, 0.7))
+    inputs, weights = torch.randn(B, T, DIM), torch.rand(B, T)
+    mask = MASK[..., None] if make is GRU else True  # a GRU's states after the last mean nothing
+
+    def states(rows):
+        given = (inputs[rows],) if make is GRU else (inputs[rows], weights[rows])
+        return layer(*given, COUNTS[rows])
+
+    with torch.no_grad():
+        together = states(slice(None)) * mask
+        alone = torch.cat([states(slice(row, row + 1)) for row in range(B)]) * mask
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=1e-6)
+
+
 def test_it_goes_back_twice():
     torch.manual_seed(0)
     layer, inputs = shaken(AUGRU(DIM, 3)), torch.randn(B, T, DIM, requires_grad=True)

@@ -40,6 +40,7 @@ with warnings.catch_warnings(record=True) as said:
         "rokkit.layers.rectified_kernel",
         "rokkit.layers.recurrence_blocks",
         "rokkit.layers.recurrence_kernel",
+        "rokkit.layers.recurrence_row_kernel",
         "rokkit.layers.self_attention_kernel",
         "rokkit.serving.chain_kernel",
         "rokkit.training.table_kernel",
