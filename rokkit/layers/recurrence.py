@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from rokkit.layers.loops import loops_apply
 from rokkit.layers.packing import Rows
 
+Affine = tuple[Tensor, Tensor]  # matrix and bias
+
 
 class GRU(nn.GRU):
     """torch's GRU of one layer over rows whose behaviours come first, `count` of them, or all.
@@ -38,70 +40,58 @@ class GRU(nn.GRU):
 
     def over(self, inputs: Float[Tensor, "n D"], rows: Rows) -> Float[Tensor, "n H"]:
         """The same of inputs that lie as `rows` says; where `loops_apply`."""
-        entering, staying = (
-            (self.weight_ih_l0, self.bias_ih_l0),
-            (self.weight_hh_l0, self.bias_hh_l0),
-        )
-        return recur(inputs, None, *entering, *staying, rows, torch_order=True)[0]
+        entering = self.weight_ih_l0, self.bias_ih_l0
+        staying = self.weight_hh_l0, self.bias_hh_l0
+        return recur(inputs, None, entering, staying, rows, torch_order=True)[0]
 
 
 def recur(
     inputs: Float[Tensor, "n D"],
     weights: Float[Tensor, "n"] | None,
-    entering: Float[Tensor, "G D"],
-    entering_bias: Float[Tensor, "G"],
-    staying: Float[Tensor, "G H"],
-    staying_bias: Float[Tensor, "G"],
+    entering: Affine,
+    staying: Affine,
     rows: Rows,
     *,
     torch_order: bool,
 ) -> tuple[Float[Tensor, "n H"], Float[Tensor, "B H"]]:
     """All states, and the last ones, of the equations in `recurrence_kernel`; where `loops_apply`.
 
-    In float32 under autocast too. All weights are 1 if there are none.
+    `entering` is [G, D] and [G], `staying` [G, H] and [G]. In float32 under autocast too. All
+    weights are 1 if there are none.
     """
     inputs, weights = inputs.float(), None if weights is None else weights.float()
-    if len(rows.count) == 1 and not torch.is_grad_enabled():
-        by_state = (staying, staying_bias)
-        return _of_one_row(inputs, weights, entering, entering_bias, *by_state, rows, torch_order)
+    learning = torch.is_grad_enabled()
+    if len(rows.count) == 1 and not learning:
+        return _of_one_row(inputs, weights, entering, staying, rows, torch_order)
     from rokkit.layers.recurrence_blocks import Recurrence  # what is compiled is long to import
 
     states, last = Recurrence.apply(  # type: ignore[no-untyped-call]
-        inputs,
-        weights,
-        entering,
-        entering_bias,
-        staying,
-        staying_bias,
-        rows,
-        torch_order,
-        torch.is_grad_enabled(),
+        inputs, weights, *entering, *staying, rows, torch_order, learning
     )
     return states, last
 
 
 def _of_one_row(
-    inputs: Float[Tensor, "n D"],
-    weights: Float[Tensor, "n"] | None,
-    entering: Float[Tensor, "G D"],
-    entering_bias: Float[Tensor, "G"],
-    staying: Float[Tensor, "G H"],
-    staying_bias: Float[Tensor, "G"],
+    inputs: Tensor,
+    weights: Tensor | None,
+    entering: Affine,
+    staying: Affine,
     rows: Rows,
     torch_order: bool,
 ) -> tuple[Float[Tensor, "n H"], Float[Tensor, "1 H"]]:
     """What `recur` gives where there is one row, and no way back."""
     from rokkit.layers.recurrence_row_kernel import run_row  # what is compiled is long to import
 
-    last = inputs.new_zeros(1, staying.shape[1])
-    states = inputs.new_empty(len(inputs), staying.shape[1])
+    by_input, input_bias = entering
+    by_state, state_bias = staying
+    states = inputs.new_empty(len(inputs), by_state.shape[1])
+    last = inputs.new_zeros(1, by_state.shape[1])
     its = slice(int(rows.first[0]), int(rows.first[0] + rows.count[0]))
     # Into a given tensor, which autocast leaves alone.
-    entered = torch.addmm(
-        entering_bias, inputs[its], entering.t(), out=inputs.new_empty(0, len(entering))
-    )
+    entered = inputs.new_empty(0, len(by_input))
+    torch.addmm(input_bias, inputs[its], by_input.t(), out=entered)
     shares = inputs.new_empty(0) if weights is None else weights[its].contiguous()
-    given = (entered, shares, staying.t().contiguous(), staying_bias)
+    given = (entered, shares, by_state.t().contiguous(), state_bias)
     run_row(*(t.detach().numpy() for t in given), torch_order, states[its].numpy(), last[0].numpy())
     states[its.stop :] = last  # padding leaves it as it is
     return states, last

@@ -107,10 +107,9 @@ class AUGRU(nn.Module):
         self, inputs: Float[Tensor, "n I"], weights: Float[Tensor, "n"], rows: Rows
     ) -> Float[Tensor, "B H"]:
         """The same of inputs that lie as `rows` says; where `loops_apply`."""
-        bias = inputs.new_zeros(self.staying.out_features)
-        entering = (self.entering.weight, self.entering.bias)
-        given = (*entering, self.staying.weight, bias, rows)
-        return recur(inputs, weights, *given, torch_order=False)[1]
+        entering = self.entering.weight, self.entering.bias
+        staying = self.staying.weight, inputs.new_zeros(self.staying.out_features)
+        return recur(inputs, weights, entering, staying, rows, torch_order=False)[1]
 
 
 class NextBehaviour(nn.Module):
